@@ -1,0 +1,1 @@
+"""The world that is not a signal: pager, journal, runbook steps, clock."""

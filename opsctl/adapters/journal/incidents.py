@@ -1,0 +1,209 @@
+"""Incidents on disk: episodes, what happened to them, and what a person said.
+
+"As we know it": without the REST API, PagerDuty may know more. Must never claim otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any, Literal
+
+from opsctl.adapters.journal.outbox import OutboxTable
+from opsctl.adapters.journal.rows import command_values, insert, micros, time, time_or_none
+from opsctl.core.commands import Acknowledge, Change, Command, Cycle, JournalAlert, Plan, Resolve
+from opsctl.core.events import event_of
+from opsctl.core.slo import Severity
+from opsctl.ports import Incident, Moment
+
+_INCIDENTS = """
+SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.alert, '$.frozen') AS frozen,
+  o.state AS delivery, o.attempts AS attempts, o.last_error AS last_error
+FROM episodes e
+LEFT JOIN alerts a ON a.key = e.key
+LEFT JOIN outbox o ON o.episode = e.episode AND o.key = e.key AND o.action = 'trigger' AND o.repeat = 0
+WHERE e.resolved IS NULL OR (:resolved AND e.resolved >= :since)
+ORDER BY e.episode DESC
+"""
+
+_MOMENTS = """
+SELECT at, kind, text, who FROM timeline WHERE episode = :episode
+UNION ALL
+SELECT o.created, o.action || ' queued', o.reason, '' FROM outbox o WHERE o.episode = :episode
+UNION ALL
+SELECT coalesce(d.ended, d.started), o.action || ' ' || d.outcome,
+  'attempt ' || d.attempt || CASE d.minimal WHEN 1 THEN ' (minimal)' ELSE '' END
+    || CASE WHEN d.status IS NULL THEN '' ELSE ', HTTP ' || d.status END
+    || CASE d.message WHEN '' THEN '' ELSE ': ' || d.message END, d.pager
+FROM deliveries d JOIN outbox o ON o.id = d.outbox WHERE o.episode = :episode
+UNION ALL
+SELECT o.ended, o.action || ' ' || replace(o.state, '_', ' '), o.reason, '' FROM outbox o
+WHERE o.episode = :episode AND o.ended IS NOT NULL AND o.state IN ('dead', 'never_delivered', 'superseded')
+ORDER BY at
+"""
+
+
+class IncidentTable(OutboxTable):
+    """Episodes, their timelines, and acknowledging and resolving by hand."""
+
+    def incidents(self, *, include_resolved: bool = False, since: datetime | None = None) -> tuple[Incident, ...]:
+        """Open incidents, newest first; with `include_resolved` also those resolved after `since`."""
+        values = {"resolved": include_resolved, "since": 0 if since is None else micros(since)}
+        return self.read(lambda db: tuple(_incident(row) for row in db.execute(_INCIDENTS, values)))
+
+    def timeline(self, episode: int) -> tuple[Moment, ...]:
+        """What happened to an incident, oldest first."""
+        return self.read(
+            lambda db: tuple(
+                Moment(time(row["at"]), row["kind"], row["text"], row["who"])
+                for row in db.execute(_MOMENTS, {"episode": episode})
+            )
+        )
+
+    def acknowledge(self, episode: int, who: str, at: datetime, not_after: datetime) -> bool:
+        """A person takes an incident; false if somebody did before, or it is closed."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            row = _open_episode(db, episode)
+            if row is None or row["acknowledged"] is not None:
+                return False
+            db.execute(
+                "UPDATE episodes SET acknowledged = ?, acknowledged_by = ? WHERE episode = ?",
+                (micros(at), who, episode),
+            )
+            _note(db, row, at, "acknowledged", "", who)
+            self._enqueue_for(db, row, Acknowledge(row["key"], episode, row["route"], row["rule_name"]), at, not_after)
+            return True
+
+        return self.write(work)
+
+    def resolve(self, episode: int, who: str, at: datetime, not_after: datetime) -> bool:
+        """A person closes an incident; false if it was closed. The alert may open another after `reopen_after`."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            row = _open_episode(db, episode)
+            if row is None:
+                return False
+            reason = f"closed by {who}"
+            _end_episode(db, episode, at, who, reason)
+            _note(db, row, at, "resolved", reason, who)
+            db.execute(
+                "UPDATE alerts SET episode = NULL, closed = ?, under_since = NULL WHERE key = ? AND episode = ?",
+                (micros(at), row["key"], episode),
+            )
+            command = Resolve(row["key"], episode, row["route"], row["rule_name"], reason)
+            self._enqueue_for(db, row, command, at, not_after)
+            return True
+
+        return self.write(work)
+
+    def _enqueue_for(
+        self, db: sqlite3.Connection, row: sqlite3.Row, command: Command, at: datetime, not_after: datetime
+    ) -> None:
+        if row["severity"] == Severity.PAGE.value:
+            self._enqueue(db, command, {}, at, not_after)
+
+    def _enqueue(
+        self, db: sqlite3.Connection, command: Command, links: dict[str, str], at: datetime, not_after: datetime
+    ) -> None:
+        body = event_of(command, self.namespace, links)
+        insert(db, "outbox", command_values(command, body, at, not_after), verb="INSERT OR IGNORE")
+
+    def _record(self, db: sqlite3.Connection, plan: Plan, cycle: Cycle, run: int, at: datetime) -> None:
+        """Write what a plan changed, inside the caller's transaction; `at` is the time of day."""
+        for change in plan.changes:
+            self._record_change(db, change, plan.after.get(change.key), run, at)
+        for command in plan.commands:
+            alert = plan.after.get(command.key)
+            links = dict(cycle.links.get(alert.alert.service, {})) if alert else {}
+            self._enqueue(db, command, links, at, at + cycle.policy.not_after)
+
+    def _record_change(
+        self, db: sqlite3.Connection, change: Change, known: JournalAlert | None, run: int, at: datetime
+    ) -> None:
+        if change.kind == "opened" and known is not None:
+            insert(db, "episodes", _episode_values(change, known, run, at))
+        elif change.kind == "resolved":
+            _end_episode(db, change.episode, at, "opsctl", change.text)
+        _note(db, {"episode": change.episode, "key": change.key}, at, change.kind, change.text, "", run)
+
+
+def _episode_values(change: Change, known: JournalAlert, run: int, at: datetime) -> dict[str, object]:
+    alert = known.alert
+    return {
+        "episode": change.episode,
+        "key": change.key,
+        "rule_uid": alert.rule_uid,
+        "rule_name": alert.rule_name,
+        "service": alert.service,
+        "team": alert.team,
+        "severity": alert.severity.value,
+        "cause": alert.cause.value,
+        "summary": alert.summary,
+        "runbook": alert.runbook,
+        "route": known.route,
+        "since": micros(alert.since),
+        "opened": micros(at),
+        "run": run,
+    }
+
+
+def _open_episode(db: sqlite3.Connection, episode: int) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        "SELECT * FROM episodes WHERE episode = ? AND resolved IS NULL", (episode,)
+    ).fetchone()
+    return row
+
+
+def _end_episode(db: sqlite3.Connection, episode: int, at: datetime, who: str, reason: str) -> None:
+    db.execute(
+        "UPDATE episodes SET resolved = ?, resolved_by = ?, reason = ? WHERE episode = ? AND resolved IS NULL",
+        (micros(at), who, reason, episode),
+    )
+
+
+def _note(
+    db: sqlite3.Connection, row: Any, at: datetime, kind: str, text: str, who: str, run: int | None = None
+) -> None:
+    values: dict[str, object] = {
+        "episode": row["episode"],
+        "key": row["key"],
+        "at": micros(at),
+        "kind": kind,
+        "text": text,
+        "who": who,
+        "run": run,
+    }
+    insert(db, "timeline", values)
+
+
+def _incident(row: sqlite3.Row) -> Incident:
+    return Incident(
+        episode=row["episode"],
+        key=row["key"],
+        rule_uid=row["rule_uid"],
+        rule_name=row["rule_name"],
+        service=row["service"],
+        team=row["team"],
+        severity=row["severity"],
+        cause=row["cause"],
+        summary=row["summary"],
+        runbook=row["runbook"],
+        opened=time(row["opened"]),
+        state=_state(row),
+        delivery=row["delivery"] or "none",
+        frozen=row["frozen"] if row["alert_episode"] == row["episode"] else None,
+        acknowledged=time_or_none(row["acknowledged"]),
+        resolved=time_or_none(row["resolved"]),
+        reason=row["reason"],
+        attempts=row["attempts"] or 0,
+        last_error=row["last_error"] or "",
+    )
+
+
+def _state(row: sqlite3.Row) -> Literal["firing", "held", "pending", "resolved"]:
+    if row["resolved"] is not None:
+        return "resolved"
+    if row["alert_state"] == "pending":
+        return "pending"
+    return "held" if row["alert_state"] == "inactive" else "firing"

@@ -1,0 +1,112 @@
+"""The outbox's rows on disk: written before a request and after it. Must never hold a routing key."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime
+
+from opsctl.adapters.journal.database import Damaged, Database
+from opsctl.adapters.journal.rows import insert, micros, outbox_row_from, time
+from opsctl.core.outbox import BURST, Bucket, OutboxRow, RowState
+from opsctl.ports import Delivery
+
+_UNFINISHED = """
+SELECT o.*,
+  a.key IS NOT NULL AND a.episode IS o.episode AND a.state != 'inactive' AS alert_is_on,
+  (SELECT t.via FROM outbox t WHERE t.key = o.key AND t.episode = o.episode AND t.action = 'trigger' AND t.via != ''
+   AND t.state IN ('accepted', 'visible', 'acknowledged', 'resolved') ORDER BY t.id LIMIT 1) AS episode_via
+FROM outbox o LEFT JOIN alerts a ON a.key = o.key
+WHERE o.state IN ('queued', 'attempted') ORDER BY o.id
+"""
+
+
+class OutboxTable(Database):
+    """What the sender needs."""
+
+    def unfinished(self) -> tuple[OutboxRow, ...]:
+        """Every row that is still to be sent, oldest first."""
+
+        def work(db: sqlite3.Connection) -> tuple[OutboxRow, ...]:
+            try:
+                return tuple(outbox_row_from(row) for row in db.execute(_UNFINISHED))
+            except (ValueError, KeyError, TypeError) as wrong:
+                raise Damaged(f"a row of the outbox cannot be read: {wrong}") from wrong
+
+        return self.read(work)
+
+    def take_token(self, channel: str, at: datetime) -> float:
+        """Take one token of the channel's rate limit: 0.0, or the seconds until there is one."""
+
+        def work(db: sqlite3.Connection) -> float:
+            row = db.execute("SELECT tokens, at FROM buckets WHERE channel = ?", (channel,)).fetchone()
+            bucket = Bucket(row["tokens"], time(row["at"])) if row else Bucket(BURST, at)
+            bucket, wait = bucket.take(at)
+            db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?)", (channel, bucket.tokens, micros(bucket.at)))
+            return wait
+
+        return self.write(work)
+
+    def attempt(self, row: OutboxRow, pager: str, at: datetime) -> OutboxRow:
+        """Write that a request is about to be made; the row as it is now."""
+        now = replace(row, attempts=row.attempts + 1, state=RowState.ATTEMPTED)
+
+        def work(db: sqlite3.Connection) -> None:
+            changed = db.execute(
+                "UPDATE outbox SET state = 'attempted', attempts = ?, attempted = coalesce(attempted, ?) WHERE id = ?",
+                (now.attempts, micros(at), row.id),
+            )
+            if changed.rowcount:
+                values: dict[str, object] = {
+                    "outbox": row.id,
+                    "attempt": now.attempts,
+                    "pager": pager,
+                    "minimal": int(row.minimal),
+                    "started": micros(at),
+                    "outcome": "unknown",
+                    "message": "",
+                }
+                insert(db, "deliveries", values)
+
+        self.write(work)
+        return now
+
+    def settle(self, row: OutboxRow, delivery: Delivery, at: datetime) -> None:
+        """Write the row as it is after its attempt, and what came back."""
+
+        def work(db: sqlite3.Connection) -> None:
+            accepted = micros(at) if row.state is RowState.ACCEPTED else None
+            ended = micros(at) if row.state in (RowState.ACCEPTED, RowState.DEAD) else None
+            db.execute(
+                "UPDATE outbox SET state = ?, due = ?, minimal = ?, via = ?, last_status = ?, last_error = ?,"
+                " accepted = ?, ended = ? WHERE id = ?",
+                (
+                    row.state.value,
+                    micros(row.due),
+                    int(row.minimal),
+                    row.via,
+                    row.last_status,
+                    row.last_error,
+                    accepted,
+                    ended,
+                    row.id,
+                ),
+            )
+            db.execute(
+                "UPDATE deliveries SET ended = ?, outcome = ?, status = ?, message = ? WHERE id ="
+                " (SELECT max(id) FROM deliveries WHERE outbox = ?)",
+                (micros(at), delivery.outcome, delivery.status, delivery.message, row.id),
+            )
+
+        self.write(work)
+
+    def drop(self, row: OutboxRow, state: RowState, reason: str, at: datetime) -> None:
+        """Write that the row is not sent any more."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE outbox SET state = ?, reason = ?, ended = ? WHERE id = ?",
+                (state.value, reason, micros(at), row.id),
+            )
+
+        self.write(work)

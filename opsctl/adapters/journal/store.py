@@ -1,0 +1,200 @@
+"""The journal as the rest of opsctl sees it: one commit per evaluation, and what it remembers between them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from opsctl.adapters.journal.database import Damaged
+from opsctl.adapters.journal.incidents import IncidentTable
+from opsctl.adapters.journal.rows import (
+    insert,
+    journal_alert_from,
+    journal_alert_values,
+    micros,
+    time,
+    time_or_none,
+)
+from opsctl.adapters.journal.runbooks import RunbookTable
+from opsctl.core.commands import Cycle, JournalAlert, Plan, plan
+from opsctl.ports import Clock, Committed, Fact, RuleVerdict, RunRecord, VerdictSpan
+
+KEPT = timedelta(days=400)
+"""How long what ended is kept; `vacuum` takes the time before which it goes."""
+
+
+class SqliteJournal(IncidentTable):
+    """The journal of one context; see `opsctl.ports.Journal` for what each method promises."""
+
+    @property
+    def runbooks(self) -> RunbookTable:
+        """The runs of runbooks."""
+        return RunbookTable(self)
+
+    # -- what it remembers
+
+    def alerts(self) -> Mapping[str, JournalAlert]:
+        """Alerts by key, as of the last commit."""
+        return self.read(_alerts)
+
+    def facts(self, kind: str) -> Mapping[str, Fact]:
+        """Every fact of a kind, by subject."""
+        return self.read(
+            lambda db: {
+                row["subject"]: Fact(row["kind"], row["subject"], row["value"], time(row["at"]))
+                for row in db.execute("SELECT * FROM facts WHERE kind = ?", (kind,))
+            }
+        )
+
+    def verdicts(self, rule_uid: str, since: datetime) -> tuple[VerdictSpan, ...]:
+        """What a rule said since then, oldest first; equal verdicts in a row are one span."""
+        return self.read(
+            lambda db: tuple(
+                _span(row)
+                for row in db.execute(
+                    "SELECT * FROM verdicts WHERE rule_uid = ? AND last_at >= ? ORDER BY id", (rule_uid, micros(since))
+                )
+            )
+        )
+
+    def last_success(self) -> datetime | None:
+        """When a run last ended well, for the dead man's switch."""
+        value = self.read(lambda db: db.execute("SELECT max(ended) FROM runs WHERE success").fetchone()[0])
+        return time_or_none(value)
+
+    # -- what a run writes
+
+    def commit(self, run: RunRecord, facts: Sequence[Fact] = (), cycle: Cycle | None = None) -> Committed:
+        """One transaction: the run, its verdicts, the facts, and with a cycle the alerts and what must be sent."""
+        return self.write(lambda db: self._commit(db, run, facts, cycle))
+
+    def _commit(self, db: sqlite3.Connection, run: RunRecord, facts: Sequence[Fact], cycle: Cycle | None) -> Committed:
+        now = self.now()
+        sweep = cycle is not None and not db.execute("SELECT 1 FROM runs WHERE full AND notify LIMIT 1").fetchone()
+        number = _write_run(db, run)
+        for verdict in run.verdicts:
+            _write_verdict(db, verdict, run.at, number)
+        for fact in facts:
+            _write_fact(db, fact)
+        if cycle is None:
+            return Committed(number, None)
+        made = plan(_alerts(db), cycle, namespace=self.namespace, next_episode=_next_episode(db), sweep=sweep)
+        self._record(db, made, cycle, number, now)
+        _write_alerts(db, made, cycle.at)
+        return Committed(number, made)
+
+    def finish(self, run: int, exit_code: int, at: datetime, *, success: bool) -> None:
+        """Write how the run ended; a success moves `last_success`."""
+        values = (micros(at), exit_code, success, run)
+        self.write(lambda db: db.execute("UPDATE runs SET ended = ?, exit_code = ?, success = ? WHERE id = ?", values))
+
+    # -- housekeeping
+
+    def vacuum(self, before: datetime) -> int:
+        """Drop what ended before that time and give the room back; the number of rows dropped."""
+        when = micros(before)
+        dropped = self.write(lambda db: sum(db.execute(sql, (when,)).rowcount for sql in _OLD))
+        with self._guard:
+            self._db.execute("VACUUM")
+        return dropped
+
+
+_OLD = (
+    "DELETE FROM outbox WHERE ended < ?",
+    "DELETE FROM timeline WHERE episode IN (SELECT episode FROM episodes WHERE resolved < ?)",
+    "DELETE FROM episodes WHERE resolved < ?",
+    "DELETE FROM verdicts WHERE last_at < ?",
+    "DELETE FROM runs WHERE started < ?",
+    "DELETE FROM runbook_runs WHERE ended < ?",
+    "DELETE FROM buckets WHERE at < ?",
+)
+
+
+def _alerts(db: sqlite3.Connection) -> dict[str, JournalAlert]:
+    try:
+        return {row["key"]: journal_alert_from(row) for row in db.execute("SELECT * FROM alerts ORDER BY rowid")}
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise Damaged(f"an alert of the journal cannot be read: {wrong}") from wrong
+
+
+def _next_episode(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'episodes'").fetchone()
+    return (int(row["seq"]) if row else 0) + 1
+
+
+def _write_run(db: sqlite3.Connection, run: RunRecord) -> int:
+    values: dict[str, object] = {
+        "started": micros(run.started),
+        "at": micros(run.at),
+        "full": int(run.full),
+        "notify": int(run.notify),
+        "rules": len(run.verdicts),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+    }
+    return insert(db, "runs", values)
+
+
+def _write_fact(db: sqlite3.Connection, fact: Fact) -> None:
+    if fact.value == "null":
+        db.execute("DELETE FROM facts WHERE kind = ? AND subject = ?", (fact.kind, fact.subject))
+        return
+    values = (fact.kind, fact.subject, fact.value, micros(fact.at))
+    db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", values)
+
+
+def _write_verdict(db: sqlite3.Connection, verdict: RuleVerdict, at: datetime, run: int) -> None:
+    last = db.execute(
+        "SELECT id, outcome, fresh FROM verdicts WHERE rule_uid = ? ORDER BY id DESC LIMIT 1", (verdict.rule_uid,)
+    ).fetchone()
+    if last and last["outcome"] == verdict.outcome and bool(last["fresh"]) == verdict.fresh:
+        db.execute(
+            "UPDATE verdicts SET last_at = ?, last_run = ?, runs = runs + 1, headline = ?, digest = ? WHERE id = ?",
+            (micros(at), run, verdict.headline, verdict.digest, last["id"]),
+        )
+        return
+    values: dict[str, object] = {
+        "rule_uid": verdict.rule_uid,
+        "outcome": verdict.outcome,
+        "fresh": int(verdict.fresh),
+        "headline": verdict.headline,
+        "digest": verdict.digest,
+        "first_at": micros(at),
+        "last_at": micros(at),
+        "first_run": run,
+        "last_run": run,
+        "runs": 1,
+    }
+    insert(db, "verdicts", values)
+
+
+def _write_alerts(db: sqlite3.Connection, made: Plan, at: datetime) -> None:
+    gone = [(row["key"],) for row in db.execute("SELECT key FROM alerts") if row["key"] not in made.after]
+    db.executemany("DELETE FROM alerts WHERE key = ?", gone)
+    for known in made.after.values():
+        insert(db, "alerts", journal_alert_values(known, at), verb="INSERT OR REPLACE")
+
+
+def _span(row: sqlite3.Row) -> VerdictSpan:
+    return VerdictSpan(
+        rule_uid=row["rule_uid"],
+        outcome=row["outcome"],
+        headline=row["headline"],
+        fresh=bool(row["fresh"]),
+        digest=row["digest"],
+        first_at=time(row["first_at"]),
+        last_at=time(row["last_at"]),
+        runs=row["runs"],
+    )
+
+
+def open_journal(state_dir: Path, namespace: str, clock: Clock) -> SqliteJournal:
+    """Open or create the journal; never fails for a bad file (`problem` says what was done instead).
+
+    ConfigError: the journal belongs to another namespace. ActionError: it is held for more than 20 s.
+    """
+    return SqliteJournal(Path(state_dir), namespace, clock.now)

@@ -1,0 +1,188 @@
+"""The composition root: the only module that names concrete classes. Everything is opened on first use."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsctl.adapters.clock import SystemClock
+from opsctl.core.catalogue import Catalogue
+from opsctl.errors import ConfigError
+from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
+from opsctl.files.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from opsctl.adapters.journal import SqliteJournal
+    from opsctl.core.runbooks import Runbook
+    from opsctl.files.rules import RuleSet
+    from opsctl.http import Endpoint
+    from opsctl.ports import Clock, MetricsSource, Pager, Person
+    from opsctl.promql.store import SeriesStore
+    from opsctl.runner import World as RunbookWorld
+    from opsctl.schedule import World
+
+
+@dataclass
+class Composition:
+    """One opened configuration; `source` replaces the backend that it names (the demo's world, a test's)."""
+
+    settings: Settings
+    clock: Clock
+    source: MetricsSource | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @property
+    def context(self) -> ContextSettings:
+        """The context that this run works in."""
+        return self.settings.chosen
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Every service."""
+        from opsctl.files.catalogue import load_catalogue
+
+        return load_catalogue(self.context.catalogue, self.context.base)
+
+    @cached_property
+    def rules(self) -> RuleSet:
+        """Every rule of the context."""
+        from opsctl.files.rules import load_rules
+
+        return load_rules(self.context.rules, self.context.base, self.catalogue)
+
+    @cached_property
+    def runbooks(self) -> tuple[Runbook, ...]:
+        """Every runbook of the context."""
+        from opsctl.files.runbooks import load_runbooks
+
+        return load_runbooks(self.context.runbooks, self.context.base)
+
+    @cached_property
+    def metrics(self) -> MetricsSource:
+        """Who answers PromQL: the source that was given, or the context's Prometheus."""
+        if self.source is not None:
+            return self.source
+        backend = self.context.prometheus
+        if backend is None:
+            where = str(self.settings.path or "the configuration")
+            raise ConfigError(
+                where,
+                None,
+                f"context {self.context.name} has no [contexts.{self.context.name}.prometheus]",
+                hint='add url = "https://…"',
+            )
+        from collectors import load
+
+        limits = self.context.limits
+        source: MetricsSource = load("prometheus")(
+            endpoint(backend, self.env),
+            connect_seconds=limits.connect.total_seconds(),
+            request_seconds=limits.request.total_seconds(),
+            max_body=limits.body,
+            series=limits.series,
+            concurrency=limits.concurrency,
+        )
+        return source
+
+    @cached_property
+    def _journal(self) -> SqliteJournal:
+        from opsctl.adapters.journal import open_journal
+
+        return open_journal(self.context.state_dir, self.context.namespace, self.clock)
+
+    def journal(self) -> SqliteJournal:
+        """The journal of the context, opened once."""
+        return self._journal
+
+    @cached_property
+    def pagers(self) -> Sequence[Pager]:
+        """Where pages go, the fallback last; empty where the context has no pager."""
+        if self.context.pagerduty is None:
+            return ()
+        from opsctl.adapters.pagerduty import open_pagers
+        from opsctl.files.secrets import resolve
+
+        return open_pagers(self.context.pagerduty, lambda secret: resolve(secret, self.env))
+
+    def world(self) -> World:
+        """What a run of the checks works with."""
+        from opsctl.core.commands import Policy
+        from opsctl.engine import Limits
+        from opsctl.schedule import World
+
+        limits, paging = self.context.limits, self.context.paging
+        return World(
+            rules=self.rules.rules,
+            catalogue=self.catalogue,
+            source=self.metrics,
+            journal=self.journal(),
+            pagers=self.pagers,
+            clock=self.clock,
+            limits=Limits(limits.request, limits.cycle, paging.stale_after),
+            policy=Policy(paging.hold_open, paging.reopen_after, paging.repeat_interval, paging.not_after),
+            offset=self.context.offsets.metrics,
+            send=limits.send,
+            runner=paging.runner,
+        )
+
+    def runbook_world(self, person: Person) -> RunbookWorld:
+        """What a run of a runbook acts through."""
+        from opsctl.adapters.steps import Steps
+        from opsctl.runner import World as RunbookWorld
+
+        steps = Steps(lambda: self.metrics, self.clock, lambda name: self.env[name])
+        return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
+
+    def close(self) -> None:
+        """Drop connections and close the journal, where they were opened."""
+        opened = self.__dict__
+        if "metrics" in opened:
+            self.metrics.close()
+        for pager in opened.get("pagers", ()):
+            pager.close()
+        if "_journal" in opened:
+            self._journal.close()
+
+
+def endpoint(backend: Backend, env: Mapping[str, str]) -> Endpoint:
+    """Where a backend is; its credential is read when the first request needs it."""
+    from opsctl.http import Endpoint
+
+    return Endpoint(
+        url=backend.url,
+        headers=backend.headers,
+        ca_file=str(backend.ca_file) if backend.ca_file else None,
+        authorization=_authorization(backend, env),
+        allow_http=backend.allow_http,
+    )
+
+
+def _authorization(backend: Backend, env: Mapping[str, str]) -> Callable[[], str] | None:
+    from opsctl.files.secrets import resolve
+
+    match backend.credentials:
+        case None:
+            return None
+        case Bearer(secret):
+            return lambda: f"Bearer {resolve(secret, env)}"
+        case Basic(user, secret):
+            return lambda: "Basic " + base64.b64encode(f"{user}:{resolve(secret, env)}".encode()).decode()
+
+
+def memory_source(store: SeriesStore) -> MetricsSource:
+    """Series in this process behind the contract of a server."""
+    from collectors import load
+
+    source: MetricsSource = load("memory")(store)
+    return source
+
+
+def compose(config: Path | None, context: str | None, *, clock: Clock | None = None) -> Composition:
+    """Read the configuration of this run; the rest is opened on use."""
+    settings = load_settings(config, context, env=os.environ, cwd=Path.cwd())
+    return Composition(settings, clock or SystemClock())

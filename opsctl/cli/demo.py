@@ -1,0 +1,333 @@
+"""`opsctl demo`: five acts on a simulated platform, told with the code of `check --notify` and `runbook run`.
+
+Only the clock, the source and the pager's address differ from a real run. It writes to a temporary folder and talks to
+loopback only.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from opsctl.cli.frame import Frame, frame
+from opsctl.core.rules import State
+from opsctl.core.runbooks import Kind
+from opsctl.errors import ActionError, UsageError
+
+if TYPE_CHECKING:
+    from opsctl.app import Composition
+    from opsctl.core.alerts import Alert
+    from opsctl.demo.clock import StoryClock
+    from opsctl.demo.faults import Fault
+    from opsctl.demo.platform import Platform
+    from opsctl.demo.servers.pagerduty import LocalPagerDuty
+    from opsctl.ports import Question
+    from opsctl.runner import Event
+    from opsctl.schedule import Once
+    from opsctl.views.check import Line
+
+START = datetime(2026, 5, 14, 18, 0, tzinfo=UTC)  # a Thursday evening: the platform is busy
+HISTORY = timedelta(days=3)
+PATIENCE = timedelta(minutes=60)
+WIDTH = 80
+ROUTING_KEY = "0123456789abcdef0123456789abcdef"  # of the local PagerDuty; it opens nothing else
+
+
+def demo(
+    fault: str = typer.Option(
+        "promo-surge", "--fault", metavar="NAME", help="Which fault to show; a wrong name lists them."
+    ),
+    seed: int = typer.Option(7, "--seed", metavar="N", help="Same seed, same story."),
+) -> None:
+    """Show the whole main job on an embedded platform: healthy, it breaks, the verdict, paged, runbook and resolved."""
+    from opsctl.demo.faults import FAULTS
+
+    if fault not in FAULTS:
+        raise UsageError(f"no fault {fault}: expected one of {', '.join(FAULTS)}")
+    run = frame()
+    with tempfile.TemporaryDirectory(prefix="opsctl-demo-") as folder, _stage(Path(folder), seed, run) as stage:
+        Story(stage, FAULTS[fault], seed).tell()
+
+
+@dataclass
+class Stage:
+    """The simulated world of one story."""
+
+    platform: Platform
+    clock: StoryClock
+    composition: Composition
+    pagerduty: LocalPagerDuty
+    admin_url: str
+    color: bool
+    runs: list[Once] = field(default_factory=list)
+    busy: bool = False
+
+    def cron(self, at: datetime) -> None:
+        """What a crontab does every minute: `opsctl check --notify`; a run that waits makes the next one late."""
+        from opsctl.schedule import run_once
+
+        self.platform.advance(at)
+        if self.busy or at.second or at.microsecond:
+            return
+        self.busy = True
+        try:
+            self.runs.append(run_once(self.composition.world(), self.composition.rules.rules, full=True, notify=True))
+        finally:
+            self.busy = False
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """The incidents as PagerDuty knows them."""
+        import json
+        from urllib.request import urlopen
+
+        with urlopen(f"{self.pagerduty.address}/incidents", timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["incidents"]
+        return found
+
+
+@contextmanager
+def _stage(folder: Path, seed: int, run: Frame) -> Iterator[Stage]:
+    from opsctl.app import Composition
+    from opsctl.demo.clock import StoryClock
+    from opsctl.demo.platform import Platform
+    from opsctl.demo.servers.admin import AdminServer
+    from opsctl.demo.servers.pagerduty import start_local_pagerduty
+    from opsctl.files.settings import load_settings
+    from opsctl.promql.store import SeriesStore
+
+    store = SeriesStore()
+    platform = Platform(seed, START - HISTORY, store)
+    clock = StoryClock(START)
+    with ExitStack() as cleanup:
+        pagerduty = start_local_pagerduty(folder / "pagerduty.db", {"demo": ROUTING_KEY})
+        cleanup.callback(pagerduty.stop)
+        admin = cleanup.enter_context(
+            AdminServer(lambda action, params: platform.mitigate(action, clock.now(), params))
+        )
+        platform.advance(START)
+        config = _write_config(folder, pagerduty.address)
+        settings = load_settings(config, "demo", env={}, cwd=folder)
+        from collections import ChainMap
+
+        from opsctl.app import memory_source
+
+        composition = Composition(settings, clock, source=memory_source(store), env=ChainMap())
+        cleanup.callback(composition.close)
+        stage = Stage(platform, clock, composition, pagerduty, admin.url, run.colored(sys.stdout))
+        clock.on_step = stage.cron
+        yield stage
+
+
+def _write_config(folder: Path, pagerduty: str) -> Path:
+    key = folder / "routing-key"
+    key.touch(mode=0o600)
+    key.write_text(ROUTING_KEY)
+    config = folder / "opsctl.toml"
+    config.write_text(
+        textwrap.dedent(f"""\
+        default_context = "demo"
+
+        [contexts.demo]
+        namespace = "demo"
+        state_dir = "state"
+        catalogue = "bundled:"
+        rules = ["bundled:slo", "bundled:platform"]
+        runbooks = ["bundled:"]
+
+        [contexts.demo.pagerduty]
+        routing_keys = {{ default = {{ token_file = "routing-key" }} }}
+        events_url = "{pagerduty}"
+        """)
+    )
+    return config
+
+
+@dataclass
+class Story:
+    """The five acts; every line is at most 80 columns wide."""
+
+    stage: Stage
+    fault: Fault
+    seed: int
+
+    def tell(self) -> None:
+        """Play all acts, then say what to type next."""
+        say(f"opsctl demo: {self.fault.name} on a simulated platform, in simulated time (seed {self.seed})")
+        self.healthy()
+        self.breaks()
+        self.verdict()
+        self.paged()
+        self.repaired()
+        say("", "Next:")
+        other = "matchmaking-backlog" if self.fault.name != "matchmaking-backlog" else "promo-surge"
+        for command, what in (
+            (f"opsctl demo --fault {other}", "another story"),
+            ("opsctl config init", "a configuration for your own platform"),
+            ("opsctl check --help", "the verdict for cron and CI"),
+        ):
+            say(f"  {command:<40} {what}")
+
+    # Acts
+
+    def healthy(self) -> None:
+        """Act 1: a check on three days of healthy history."""
+        from opsctl.views.check import lines
+
+        stage = self.stage
+        for _ in range(2):
+            stage.clock.step(timedelta(minutes=1))
+        self.act(1, "Healthy")
+        once = stage.runs[-1]
+        say("  $ opsctl check --notify")
+        self.print_lines(lines(once.report.verdicts, once.incidents))
+
+    def breaks(self) -> None:
+        """Act 2: the fault begins, and cron goes on."""
+        stage = self.stage
+        begun = stage.clock.now()
+        stage.platform.inject(self.fault.name, begun)
+        self.act(2, "It breaks")
+        say(
+            *textwrap.wrap(
+                f"{self.fault.title}. {self.fault.what_happens}", WIDTH - 2, initial_indent="  ", subsequent_indent="  "
+            )
+        )
+        while not self._opened() and stage.clock.now() - begun < PATIENCE:
+            stage.clock.step(timedelta(minutes=1))
+        if not self._opened():
+            raise ActionError(f"nothing fired within {PATIENCE}: the demo is broken")
+        minutes = round((stage.clock.now() - begun) / timedelta(minutes=1))
+        say(f"  cron: opsctl check --notify, every minute; it fires in minute {minutes}")
+
+    def verdict(self) -> None:
+        """Act 3: the check that fired, with its evidence."""
+        from opsctl.views.check import lines
+
+        once, alert = self.stage.runs[-1], self.alert
+        self.act(3, "The verdict, with its evidence")
+        rows = [row for row in lines(once.report.verdicts, once.incidents) if row.state is State.FAIL]
+        mine = [v for v in once.report.verdicts if v.rule.uid == alert.rule_uid]
+        self.print_lines(lines(mine, once.incidents))
+        for line in alert.evidence[-2:]:  # what was asked
+            say(fit(f"             {line}"))
+        others = [row.rule for row in rows if row.rule != mine[0].rule.name]
+        if others:
+            say(fit(f"  ✖ FAIL     also: {', '.join(others)}"))
+
+    def paged(self) -> None:
+        """Act 4: what PagerDuty has."""
+        self.act(4, "Paged")
+        found = self.stage.incidents()
+        head, title = self.incident_lines(self._mine(found))
+        say(head + (f"; and {len(found) - 1} more, for the other rules" if len(found) > 1 else ""), title)
+
+    def repaired(self) -> None:
+        """Act 5: the runbook repairs it, and the incident resolves itself."""
+        from opsctl.core.params import Given, collect
+        from opsctl.runner import Options, run
+
+        stage, composition = self.stage, self.stage.composition
+        alert = self.alert
+        handle = self._opened()
+        book = next(b for b in composition.runbooks if b.id == self.fault.runbook)
+        self.act(5, "Runbook, and resolved")
+        say(f"  $ opsctl runbook run {book.id} --incident '{handle}'")
+        services = frozenset(composition.catalogue.services)
+        declared = {p.name for p in book.params}
+        flags = {"admin": stage.admin_url} if "admin" in declared else {}
+        values = collect(book, Given(flags=flags, labels=dict(alert.labels), services=services))
+        options = Options(who="you", services=services, watch=self.watch)
+        report = run(book, values, composition.runbook_world(Agreeable()), options)
+        if report.state != "ok":
+            raise ActionError(f"the runbook ended {report.state}: {report.message}")
+        begun = stage.clock.now()
+        while self._open() and stage.clock.now() - begun < PATIENCE * 3:
+            stage.clock.step(timedelta(minutes=1))
+        if self._open():
+            raise ActionError("the incident did not resolve: the demo is broken")
+        say(*self.incident_lines(self._mine(stage.incidents()))[:1])
+        say(f"  {stage.clock.now():%H:%M}Z all {len(stage.incidents())} incidents are resolved, by fresh data")
+
+    # Pieces
+
+    def act(self, number: int, title: str) -> None:
+        """A heading."""
+        say("", f"{number}. {title} {'─' * (WIDTH - len(title) - 11)} {self.stage.clock.now():%H:%M}Z")
+
+    def print_lines(self, rows: Sequence[Line]) -> None:
+        """Rows as `opsctl check` prints them."""
+        from opsctl.render.check import blocks
+
+        at = self.stage.runs[-1].report.at
+        for line in blocks(rows, at, utc=True, color=self.stage.color, width=WIDTH - 2):
+            say("  " + line)
+
+    def incident_lines(self, incident: dict[str, Any]) -> list[str]:
+        """One incident as PagerDuty shows it."""
+        head = f"  incident {incident['number']} at PagerDuty: {incident['status']}, {incident['severity']}"
+        return [head, fit(f"    {incident['title']}")]
+
+    def watch(self, event: Event) -> None:
+        """One line a step of the runbook."""
+        if event.kind != "end" or event.outcome is None or event.step.kind is Kind.MANUAL:
+            return
+        seen = [f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in event.outcome.captured.items()]
+        text = f"  {self.stage.clock.now():%H:%M}Z {event.outcome.state:<3} {event.step.id}: {event.step.title}"
+        say(fit(f"{text} ({', '.join(seen)})" if seen else text))
+
+    def _mine(self, incidents: list[dict[str, Any]]) -> dict[str, Any]:
+        """The incident of the alert that the story follows."""
+        name = self.alert.summary.split(" ")[0]
+        return next((one for one in incidents if one["title"].startswith(name)), incidents[0])
+
+    def _opened(self) -> str | None:
+        """The handle of the incident that the fault must open first."""
+        return self.stage.runs[-1].incidents.get(self.fault.must_fire[0].rule)
+
+    def _open(self) -> bool:
+        return any(incident["status"] != "resolved" for incident in self.stage.incidents())
+
+    @cached_property
+    def alert(self) -> Alert:
+        """The alert that the story follows: of the fault's first rule where that fires."""
+        from opsctl.core.alerts import AlertState
+        from opsctl.core.slo import Severity
+
+        verdicts = self.stage.runs[-1].report.verdicts
+        firing = [a for v in verdicts for a in v.alerts if a.state is AlertState.FIRING and a.severity is Severity.PAGE]
+        wanted = self.fault.must_fire[0].rule
+        uids = [v.rule.uid for v in verdicts if v.rule.name == wanted]
+        return next((a for a in firing if a.rule_uid in uids), firing[0])
+
+
+class Agreeable:
+    """The demo's person: does what the runbook asks and approves."""
+
+    def answer(self, question: Question) -> bool:
+        """Yes."""
+        return True
+
+
+def fit(text: str) -> str:
+    """One clean line of at most 80 columns."""
+    from opsctl.render.text import clean
+
+    line = clean(text)
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+
+
+def say(*lines: str) -> None:
+    """Print lines."""
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()

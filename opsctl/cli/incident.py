@@ -1,0 +1,284 @@
+"""`opsctl incident ls|show|ack|resolve`: incidents as the journal knows them, and a person's word on them.
+
+Without a REST token PagerDuty may know more than this journal; acknowledging and resolving go as events by dedup key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opsctl.cli.frame import Frame, frame, write_json
+from opsctl.cli.options import Json, Output, Since, chosen_output, moment
+from opsctl.errors import ActionError, ExitCode, Refused, UsageError
+
+if TYPE_CHECKING:
+    from opsctl.ports import Incident, Journal, Moment
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+Selector = Annotated[
+    str, typer.Argument(metavar="INCIDENT", help="Its number (#12), the beginning of its key, or the rule's name.")
+]
+DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would be done and do nothing.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, in a protected context either.")]
+
+_GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "resolved": "✔ resolved"}
+
+
+@app.command("ls")
+def list_(
+    everything: bool = typer.Option(False, "-a", "--all", help="Resolved ones too."),
+    since: Since = "24h",
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """List open incidents, newest first; --all adds those resolved since --since."""
+    run = frame()
+    form = chosen_output(run, output, json)
+    now = run.composition.clock.now()
+    journal = run.composition.journal()
+    found = journal.incidents(include_resolved=everything, since=moment("--since", since, now))
+    if form == "json":
+        body = {
+            "at": now,
+            "problem": journal.problem,
+            "source": "journal",
+            "incidents": [_fields(one) for one in found],
+        }
+        write_json("incident/ls/v1", body)
+    else:
+        _print_list(run, found, now, form)
+    if journal.problem:
+        run.warn(f"opsctl: {journal.problem}")
+        raise typer.Exit(ExitCode.ACTION)
+
+
+@app.command()
+def show(incident: Selector, output: Output = None, json: Json = False) -> None:
+    """Show one incident and what happened to it."""
+    run = frame()
+    form = chosen_output(run, output, json)
+    journal = _journal(run)
+    found = _one(journal.incidents(include_resolved=True), incident)
+    moments = journal.timeline(found.episode)
+    if form == "json":
+        lines = [{"at": line.at, "kind": line.kind, "text": line.text, "who": line.who} for line in moments]
+        write_json("incident/show/v1", {"source": "journal", "incident": _fields(found), "timeline": lines})
+    else:
+        _print_one(run, found, moments, form)
+
+
+@app.command()
+def ack(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Acknowledge an incident: PagerDuty stops notifying, the alert goes on."""
+    _act("acknowledge", incident, dry_run=dry_run, yes=yes)
+
+
+@app.command()
+def resolve(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Close an incident by hand; while its alert fires, another opens after `reopen_after` and `repeat_interval`."""
+    _act("resolve", incident, dry_run=dry_run, yes=yes)
+
+
+def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
+    run = frame()
+    journal = _journal(run)
+    found = _one(journal.incidents(), selector)
+    pages = found.severity == "page"
+    if dry_run:
+        how = f"send {action} for key {found.key} by the routing key of team {found.team}" if pages else "note it here"
+        sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
+        return
+    _confirm(run, f"{action} #{found.episode} {found.rule_name}", yes=yes)
+    _apply(run, journal, action, found)
+
+
+def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
+    now = run.composition.clock.now()
+    until = now + run.composition.context.paging.not_after
+    done = {"acknowledge": journal.acknowledge, "resolve": journal.resolve}[action]
+    past = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
+    changed = done(found.episode, _who(), now, until)
+    if not changed:
+        run.say(_clean(f"#{found.episode} {found.rule_name} is {past} already"))
+    _deliver(run, journal, found, action if found.severity == "page" else None)
+    if changed:
+        sys.stdout.write(_clean(f"{past} #{found.episode} {found.rule_name}") + "\n")
+
+
+def _deliver(run: Frame, journal: Journal, found: Incident, action: str | None) -> None:
+    """Send what is due; exit 5 if this incident's event did not get through."""
+    if action is None:
+        run.say(f"#{found.episode} is a {found.severity}: it was never in the pager, so this is noted here only")
+        return
+    from opsctl.sender import drain
+
+    limits = run.composition.context.limits
+    report = drain(journal, run.composition.pagers, run.composition.clock, limits.send.total_seconds())
+    for problem in report.problems:
+        run.warn(_clean(f"opsctl: {problem}"))
+    failed = (*report.left, *report.dead, *report.never_delivered)
+    if any(row.episode == found.episode and row.action == action for row in failed):
+        raise ActionError(
+            f"{action} of #{found.episode} is written down but did not reach the pager",
+            hint="the next `opsctl check --notify` sends what is left",
+        )
+
+
+def _confirm(run: Frame, what: str, *, yes: bool) -> None:
+    """A protected context wants its name typed, or --yes."""
+    context = run.composition.context
+    if not context.protected or yes:
+        return
+    refusal = f"context {context.name} is protected: not done: {what}"
+    if not sys.stdin.isatty():
+        raise Refused(refusal, hint="--yes says that you mean it")
+    sys.stderr.write(_clean(f"{what}: type the context's name, {context.name}, to go on: "))
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != context.name:
+        raise Refused(refusal, hint="the name was not typed")
+
+
+def _journal(run: Frame) -> Journal:
+    journal: Journal = run.composition.journal()
+    if journal.problem:
+        raise ActionError(f"{journal.problem}: its incidents are not known")
+    return journal
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+# -- selectors
+
+
+def _one(incidents: Sequence[Incident], selector: str) -> Incident:
+    """The one incident that a selector names; an open one hides resolved ones."""
+    found = [one for one in incidents if _matches(one, selector)]
+    found = [one for one in found if one.resolved is None] or found
+    if len(found) == 1:
+        return found[0]
+    if found and _is_key(selector) and len({one.key for one in found}) == 1:
+        return found[0]
+    if found:
+        numbers = ", ".join(f"#{one.episode} ({one.rule_name})" for one in found[:8])
+        raise UsageError(f"{selector} names {len(found)} incidents: {numbers}", hint="say which by its number")
+    known = [f"#{one.episode}" for one in incidents] + sorted({one.rule_name for one in incidents})
+    near = difflib.get_close_matches(selector, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else "`opsctl incident ls --all` lists them"
+    raise UsageError(f"no such incident: {selector}", hint=hint)
+
+
+def _matches(one: Incident, selector: str) -> bool:
+    number = selector.removeprefix("#")
+    if number.isdigit() and (selector.startswith("#") or len(number) < 8):
+        return one.episode == int(number)
+    if _is_key(selector) and one.key.removeprefix("opsctl/").startswith(selector.removeprefix("opsctl/").lower()):
+        return True
+    return fnmatch.fnmatchcase(one.rule_name.lower(), selector.lower())
+
+
+def _is_key(selector: str) -> bool:
+    digits = selector.removeprefix("opsctl/")
+    return len(digits) >= 4 and all(ch in "0123456789abcdefABCDEF" for ch in digits)
+
+
+# -- output
+
+
+def _fields(one: Incident) -> dict[str, Any]:
+    names = ("key", "rule_uid", "rule_name", "service", "team", "severity", "cause", "summary", "runbook", "opened")
+    more = ("state", "frozen", "acknowledged", "resolved", "reason")
+    delivery = {"state": one.delivery, "attempts": one.attempts, "last_error": one.last_error or None}
+    return (
+        {"incident": f"#{one.episode}", "episode": one.episode}
+        | {name: getattr(one, name) for name in (*names, *more)}
+        | {"delivery": delivery}
+    )
+
+
+def _print_list(run: Frame, found: Sequence[Incident], now: datetime, form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+    from opsctl.views.words import ago
+
+    columns = [Column("state"), Column("incident", right=True), Column("rule"), Column("service"), Column("severity")]
+    columns += [Column("opened", right=True), Column("page"), Column("acknowledged"), Column("summary", wrap=True)]
+    rows = [
+        [
+            _state(one),
+            f"#{one.episode}",
+            one.rule_name,
+            one.service,
+            one.severity,
+            ago(now - one.opened),
+            one.delivery.replace("_", " "),
+            ago(now - one.acknowledged) if one.acknowledged else "",
+            one.summary,
+        ]
+        for one in found
+    ]
+    write_rows(sys.stdout, columns, rows, table=form == "table", color=run.colored(sys.stdout))
+    if not found:
+        run.say("no incident as far as this journal knows")
+
+
+def _print_one(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+
+    when = _time_writer(run)
+    facts = [
+        ("incident", f"#{one.episode}"),
+        ("state", _state(one)),
+        ("rule", f"{one.rule_name} ({one.rule_uid})"),
+        ("service", one.service),
+        ("team", one.team),
+        ("severity", f"{one.severity}, cause {one.cause.replace('_', ' ')}"),
+        ("summary", one.summary),
+        ("opened", when(one.opened)),
+        ("acknowledged", when(one.acknowledged) if one.acknowledged else ""),
+        ("resolved", f"{when(one.resolved)}: {one.reason}" if one.resolved else ""),
+        ("page", one.delivery.replace("_", " ") + (f": {one.last_error}" if one.last_error else "")),
+        ("runbook", one.runbook or ""),
+        ("key", one.key),
+    ]
+    color, table = run.colored(sys.stdout), form == "table"
+    shown = [(name, text) for name, text in facts if text]
+    write_rows(sys.stdout, [Column("field"), Column("value", wrap=True)], shown, table=table, color=color)
+    sys.stdout.write("\n")
+    columns = [Column("time"), Column("what"), Column("text", wrap=True), Column("by")]
+    rows = [(when(line.at), line.kind, line.text, line.who) for line in moments]
+    write_rows(sys.stdout, columns, rows, table=table, color=color)
+
+
+def _state(one: Incident) -> str:
+    word = _GLYPHS[one.state]
+    return f"{word}; frozen: {one.frozen}" if one.frozen and one.state != "resolved" else word
+
+
+def _time_writer(run: Frame) -> Callable[[datetime], str]:
+    def write(at: datetime) -> str:
+        if run.utc:
+            return at.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + "Z"
+        local = at.astimezone()
+        zone = local.utcoffset() or timedelta(0)
+        return local.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + ("Z" if not zone else f"{local:%z}")
+
+    return write
+
+
+def _clean(text: str) -> str:
+    from opsctl.render.text import clean
+
+    return clean(text)

@@ -1,0 +1,207 @@
+"""The entry point: lazy commands, global flags, and the one place that maps errors to exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer._click import exceptions as click_exceptions
+from typer._click.core import Command, Context
+from typer.core import TyperGroup
+
+from opsctl.cli.frame import Frame
+from opsctl.errors import ExitCode, OpsctlError
+
+if TYPE_CHECKING:
+    from opsctl.app import Composition
+    from opsctl.ports import Clock
+
+# name -> (module:attribute, one line of help). The attribute is a Typer (a group) or a function (one command).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("opsctl.cli.check:check", "Evaluate the rules and exit with a verdict: for cron and CI."),
+    "status": ("opsctl.cli.status:status", "One line a service, worst first."),
+    "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
+    "rule": ("opsctl.cli.rule:app", "Alert rules: list them, evaluate one."),
+    "metric": ("opsctl.cli.metric:app", "Ask a PromQL expression, now or over time."),
+    "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
+    "runbook": ("opsctl.cli.runbook:app", "Runbooks: plan, run, resume, test."),
+    "config": ("opsctl.cli.config:app", "The configuration: make one, show it, check it."),
+    "doctor": ("opsctl.cli.doctor:doctor", "Is opsctl itself fit: backends, clocks, journal, rules."),
+    "demo": ("opsctl.cli.demo:demo", "The whole main job on an embedded platform, nothing installed."),
+    "completion": ("opsctl.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A command group that imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """Import and build one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry[0].partition(":")
+        return build(getattr(import_module(module), attribute), cmd_name, entry[1])
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Resolve the command name, or say which known one is near."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise unknown_word("command", args[0], list(COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Context, formatter: Any) -> None:
+        """Write the table without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def unknown_word(kind: str, word: str, known: list[str]) -> click_exceptions.UsageError:
+    """A usage error that names the nearest known word."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return click_exceptions.UsageError(f"no such {kind}: {word}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def build(target: Any, name: str, help_line: str) -> Command:
+    """Make the click command of a Typer app (a group) or of a function (one command)."""
+    if isinstance(target, typer.Typer):
+        group = typer.main.get_group(target)
+        group.name, group.help = name, help_line
+        return group
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(name=name)(target)
+    return typer.main.get_command(app)
+
+
+def root_app() -> TyperGroup:
+    """The root group; commands are not imported yet."""
+    app = typer.Typer(
+        cls=LazyGroup,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    return typer.main.get_group(app)
+
+
+def root(
+    ctx: typer.Context,
+    config: Path | None = typer.Option(None, "--config", envvar="OPSCTL_CONFIG", help="Use this file and no other."),
+    context: str | None = typer.Option(None, "--context", envvar="OPSCTL_CONTEXT", help="The context to work in."),
+    color: str = typer.Option("auto", "--color", help="auto, always or never."),
+    utc: bool = typer.Option(False, "--utc", help="Show times in UTC."),
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Results and errors only."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of a bug."),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """opsctl judges SLOs and alert rules, pages people and walks them through runbooks."""
+    if color not in {"auto", "always", "never"}:
+        raise click_exceptions.UsageError(f"--color {color}: expected auto, always or never")
+    frame: Frame = ctx.obj
+    frame.config, frame.context = config, context
+    frame.color, frame.utc, frame.quiet, frame.debug = color, utc, quiet, debug
+    if version:
+        from importlib.metadata import version as version_of
+
+        sys.stdout.write(f"opsctl {version_of('opsctl-cli')}\n")
+        raise typer.Exit(0)
+    if ctx.invoked_subcommand is None:
+        from opsctl.cli.start import start
+
+        start(frame)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _on_sigterm(signum: int, stack: object) -> None:
+    raise _Terminated
+
+
+def main(
+    argv: list[str] | None = None,
+    *,
+    clock: Clock | None = None,
+    compose_with: Callable[[Frame], Composition] | None = None,
+) -> int:
+    """Run one command and return its exit code; `clock` and `compose_with` replace the world for demo and tests."""
+    frame = Frame(clock=clock, compose_with=compose_with)
+    before = _install_sigterm()
+    try:
+        return _run(sys.argv[1:] if argv is None else argv, frame)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _install_sigterm() -> Any:
+    try:
+        return signal.signal(signal.SIGTERM, _on_sigterm)
+    except ValueError:  # not the main thread
+        return None
+
+
+def _run(argv: list[str], frame: Frame) -> int:
+    try:
+        if "_OPSCTL_COMPLETE" in os.environ:
+            from typer._completion_classes import completion_init
+
+            completion_init()
+        code = root_app()(args=argv, prog_name="opsctl", standalone_mode=False, obj=frame)
+        sys.stdout.flush()
+        return int(code) if isinstance(code, int) else 0
+    except SystemExit as stop:  # completion is done, or the reader of stdout went away
+        return int(stop.code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("opsctl: interrupted\n")
+        return ExitCode.INTERRUPTED
+    except _Terminated:
+        sys.stderr.write("opsctl: terminated\n")
+        return ExitCode.TERMINATED
+    except Exception as wrong:  # noqa: BLE001 - the one place that may: a bug is one line and exit 70
+        return _failed(wrong, frame)
+
+
+def _failed(wrong: Exception, frame: Frame) -> int:
+    """One line for a person, and the exit code of the error's kind."""
+    match wrong:
+        case typer.Exit():
+            return int(wrong.exit_code)
+        case click_exceptions.ClickException():
+            _complain(wrong.format_message())
+            return ExitCode.USAGE
+        case OpsctlError():
+            _complain(str(wrong))
+            return wrong.exit_code
+    if frame.debug:
+        raise wrong
+    where = wrong.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    at = f" at {Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else ""
+    _complain(f"a bug in opsctl: {type(wrong).__name__}: {wrong}{at}; --debug shows the traceback")
+    return ExitCode.BUG
+
+
+def _complain(text: str) -> None:
+    from opsctl.render.text import clean
+
+    sys.stderr.write("".join(f"opsctl: {clean(line)}\n" for line in text.splitlines() or [""]))

@@ -1,0 +1,134 @@
+"""`opsctl rule ls|eval`: every rule that is loaded, and one rule's verdict with all of its evidence."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from opsctl.cli.frame import Frame, frame, write_json
+from opsctl.cli.options import At, Json, Output, chosen_output, moment
+from opsctl.cli.selection import Services, pick, select
+from opsctl.core.slo import Slo
+from opsctl.core.windows import format_duration
+from opsctl.errors import worst
+
+if TYPE_CHECKING:
+    from opsctl.core.rules import Evidence
+    from opsctl.schedule import Once
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.command("ls")
+def list_(services: Services = None, output: Output = None, json: Json = False) -> None:
+    """List SLOs and alert rules."""
+    from opsctl.render.table import Column, write_rows
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    rules = select(run.composition, services)
+    rows = [
+        {
+            "rule": rule.name,
+            "kind": "slo" if isinstance(rule, Slo) else "alert",
+            "service": rule.service,
+            "severity": rule.severity.value,
+            "uid": rule.uid,
+            "runbook": rule.runbook or "",
+            "origin": str(rule.origin),
+        }
+        for rule in rules
+    ]
+    if form == "json":
+        write_json("rule/ls/v1", {"rules": rows, "notes": list(run.composition.rules.notes)})
+        return
+    names = ("rule", "kind", "service", "severity", "runbook", "origin")
+    columns = [Column(name, wrap=name == "origin") for name in names]
+    write_rows(
+        sys.stdout,
+        columns,
+        [[row[n] for n in names] for row in rows],
+        table=form == "table",
+        color=run.colored(sys.stdout),
+    )
+
+
+@app.command("eval")
+def evaluate(
+    name: str = typer.Argument(..., metavar="RULE", help="The name or uid of an SLO or an alert rule."),
+    at: At = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Evaluate one rule now and show what it was judged from; exits like `opsctl check`."""
+    from opsctl.render.check import verdict_body
+    from opsctl.schedule import run_once
+    from opsctl.views.check import conditions
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    composition = run.composition
+    rule = pick(composition.rules.rules, name, "rule")
+    now = composition.clock.now() - composition.context.offsets.metrics
+    when = moment("--at", at, now) if at else now
+    once = run_once(composition.world(), (rule,), full=False, notify=False, at=when)
+    held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on="page", on_unknown="fail")
+    if form == "json":
+        write_json("rule/eval/v1", {"at": once.report.at, "verdict": verdict_body(once.report.verdicts[0])})
+    else:
+        _print(run, once)
+    composition.close()
+    if code := worst(held):
+        raise typer.Exit(int(code))
+
+
+def _print(run: Frame, once: Once) -> None:
+    from opsctl.cli.check import text
+    from opsctl.render.text import clean
+
+    text(run, once, "table" if run.stdout_is_terminal else "plain")
+    verdict = once.report.verdicts[0]
+    sys.stdout.write(f"\n{clean(verdict.headline)}\n")
+    _windows(run, verdict.evidence)
+    for asked in verdict.evidence.asked:
+        value = (
+            "absent"
+            if asked.result == "absent"
+            else asked.message
+            if asked.result == "failed"
+            else _value(asked.value, asked.elements)
+        )
+        sys.stdout.write(f"  {clean(asked.expression)}\n    = {clean(str(value))}\n")
+    for alert in verdict.alerts:
+        sys.stdout.write(f"{alert.state.value} {alert.severity.value}: {clean(alert.summary)}\n")
+    sys.stdout.write(f"evidence {verdict.evidence.digest}\n")
+
+
+def _value(value: float | None, elements: int) -> str:
+    return f"{elements} elements" if value is None else f"{value:.10g}"
+
+
+def _windows(run: Frame, evidence: Evidence) -> None:
+    if not evidence.windows:
+        return
+    from opsctl.render.table import Column, write_rows
+
+    def shown(value: float | None, form: str = ".4g") -> str:
+        return "–" if value is None else format(value, form)
+
+    columns = [Column(n, right=n != "window") for n in ("window", "bad", "of", "ratio", "burn", "limit", "surely over")]
+    cells = [
+        [
+            format_duration(w.window),
+            shown(w.bad, ",.1f"),
+            shown(w.total, ",.1f"),
+            shown(w.ratio),
+            shown(w.burn),
+            shown(w.threshold),
+            shown(w.lower_bound),
+        ]
+        for w in evidence.windows
+    ]
+    write_rows(sys.stdout, columns, cells, table=True, color=run.colored(sys.stdout))

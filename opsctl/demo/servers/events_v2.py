@@ -1,0 +1,120 @@
+"""The documented rules of PagerDuty's Events API v2: what an event must look like, and what a bad one is told.
+
+Pure. Must never be more forgiving than the documentation: a client that passes here passes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+BODY_BYTES = 512 * 1024
+EVENTS_PER_MINUTE = 120
+_ACTIONS = ("trigger", "acknowledge", "resolve")
+_SEVERITIES = ("critical", "warning", "error", "info")
+_KEY_CHARACTERS = 32
+_DEDUP_CHARACTERS = 255
+_SUMMARY_CHARACTERS = 1024
+
+
+def errors_of(event: Any) -> list[str]:
+    """Everything that is wrong with a decoded event, in the words of the API; unknown fields are tolerated."""
+    if not isinstance(event, dict):
+        return ["Event object format is unrecognized"]
+    found = list(_routing_key(event.get("routing_key")))
+    action = event.get("event_action")
+    if not isinstance(action, str) or not action:
+        found.append("'event_action' is missing or blank")
+    elif action not in _ACTIONS:
+        found.append("'event_action' is invalid (must be one of the following: 'trigger', 'acknowledge' or 'resolve')")
+    found.extend(_dedup_key(event.get("dedup_key"), required=action in ("acknowledge", "resolve")))
+    if action == "trigger":
+        found.extend(_payload(event.get("payload")))
+    found.extend(_list_of(event, "links", "href"))
+    found.extend(_list_of(event, "images", "src"))
+    found.extend(
+        f"'{name}' must be a string" for name in ("client", "client_url") if not _text_or_none(event.get(name))
+    )
+    return found
+
+
+def _routing_key(key: Any) -> Iterator[str]:
+    if not isinstance(key, str) or not key:
+        yield "'routing_key' is missing or blank"
+        return
+    if len(key) != _KEY_CHARACTERS:
+        yield "Length of 'routing_key' is incorrect (should be 32 characters)"
+    if not (key.isascii() and key.isalnum()):
+        yield "'routing_key' cannot contain non-alphanumeric characters."
+
+
+def _dedup_key(key: Any, *, required: bool) -> Iterator[str]:
+    if key is None and not required:
+        return
+    if not isinstance(key, str) or not key:
+        yield "'dedup_key' is missing or blank"
+    elif len(key) > _DEDUP_CHARACTERS:
+        yield "Length of 'dedup_key' is incorrect (should be 255 characters or less)"
+
+
+def _payload(payload: Any) -> Iterator[str]:
+    if not isinstance(payload, dict):
+        yield "'payload' is missing or blank"
+        return
+    for name in ("summary", "source", "severity"):
+        if not isinstance(payload.get(name), str) or not payload[name].strip():
+            yield f"'payload.{name}' is missing or blank"
+    if isinstance(payload.get("summary"), str) and len(payload["summary"]) > _SUMMARY_CHARACTERS:
+        yield "Length of 'payload.summary' is incorrect (should be 1024 characters or less)"
+    if isinstance(payload.get("severity"), str) and payload["severity"] not in _SEVERITIES:
+        yield "'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')"
+    if payload.get("timestamp") is not None and not _is_time(payload["timestamp"]):
+        yield "'payload.timestamp' is invalid (must be a valid ISO 8601 date-time)"
+    for name in ("component", "group", "class"):
+        if not _text_or_none(payload.get(name)):
+            yield f"'payload.{name}' must be a string"
+    if not isinstance(payload.get("custom_details", {}), (dict, str, type(None))):
+        yield "'payload.custom_details' must be an object"
+
+
+def _list_of(event: dict[str, Any], name: str, required: str) -> Iterator[str]:
+    values = event.get(name)
+    if values is None:
+        return
+    if not isinstance(values, list):
+        yield f"'{name}' must be an array"
+        return
+    for number, value in enumerate(values):
+        if not isinstance(value, dict) or not isinstance(value.get(required), str) or not value[required]:
+            yield f"'{name}[{number}].{required}' is missing or blank"
+
+
+def _text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def refusal(errors: list[str]) -> dict[str, Any]:
+    """The body of a 400."""
+    return {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
+
+
+def throttled() -> dict[str, Any]:
+    """The body of a 429."""
+    return {
+        "status": "throttle exceeded",
+        "message": "Requests for this service are arriving too quickly.  Please retry later.",
+    }
+
+
+def accepted(dedup_key: str) -> dict[str, Any]:
+    """The body of a 202."""
+    return {"status": "success", "message": "Event processed", "dedup_key": dedup_key}

@@ -1,0 +1,171 @@
+"""What one context of the configuration says: plain values, read once, never changed.
+
+Must never hold a secret, only where to find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Union
+
+SecretKind = Literal["file", "command", "env"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is: a file's path, a command (no shell reads it), or the name of an environment variable."""
+
+    kind: SecretKind
+    reference: str
+    command: tuple[str, ...] = ()  # the words of `reference` where it is a command
+    origin: str = ""  # path:line of the setting
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reference}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """`Authorization: Bearer …` (Elasticsearch: `ApiKey …`)."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """`Authorization: Basic …`."""
+
+    user: str
+    secret: Secret
+
+
+Credentials = Union[Bearer, Basic]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One server that answers questions; `index` is Elasticsearch's."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ca_file: Path | None = None
+    credentials: Credentials | None = None
+    allow_http: bool = False
+    index: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How to ask PagerDuty's REST API; `from_` is the mail address that its changes are made under."""
+
+    secret: Secret
+    from_: str
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDuty:
+    """Where pages go: a routing key by team, `default` for teams without one. A URL is None for PagerDuty's own."""
+
+    routing_keys: Mapping[str, Secret]
+    events_url: str | None = None
+    rest_url: str | None = None
+    rest: Rest | None = None
+
+    def key_of(self, team: str) -> Secret:
+        """The routing key for a team's pages."""
+        return self.routing_keys.get(team) or self.routing_keys["default"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how much; `body` is bytes, `concurrency` requests at once for each backend."""
+
+    connect: timedelta = timedelta(seconds=2)
+    request: timedelta = timedelta(seconds=10)
+    cycle: timedelta = timedelta(seconds=30)
+    send: timedelta = timedelta(seconds=15)
+    concurrency: int = 8
+    body: int = 64 * 1024 * 1024
+    series: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How patient delivery is (docs/incidents.md)."""
+
+    hold_open: timedelta = timedelta(minutes=5)
+    reopen_after: timedelta = timedelta(minutes=15)
+    repeat_interval: timedelta = timedelta(hours=1)
+    not_after: timedelta = timedelta(hours=1)
+    stale_after: timedelta = timedelta(minutes=10)
+    runner: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookPolicy:
+    """What may happen unattended: `RUNBOOK/STEP` of each step that may mutate."""
+
+    auto: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """Evaluate so long ago, for data that comes late."""
+
+    metrics: timedelta = timedelta(0)
+    traces: timedelta = timedelta(seconds=30)
+    logs: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """One context; relative paths were resolved against `base`, the folder of the file."""
+
+    name: str
+    namespace: str
+    state_dir: Path
+    base: Path
+    protected: bool = False
+    catalogue: str = "bundled:"
+    rules: tuple[str, ...] = ()
+    runbooks: tuple[str, ...] = ()
+    prometheus: Backend | None = None
+    jaeger: Backend | None = None
+    zipkin: Backend | None = None
+    elasticsearch: Backend | None = None
+    pagerduty: PagerDuty | None = None
+    limits: Limits = Limits()
+    paging: Paging = Paging()
+    runbook_policy: RunbookPolicy = RunbookPolicy()
+    offsets: Offsets = Offsets()
+
+    def backends(self) -> dict[str, Backend]:
+        """Every configured backend by its kind."""
+        found = {
+            "prometheus": self.prometheus,
+            "jaeger": self.jaeger,
+            "zipkin": self.zipkin,
+            "elasticsearch": self.elasticsearch,
+        }
+        return {kind: backend for kind, backend in found.items() if backend is not None}
+
+    def secrets(self) -> dict[str, Secret]:
+        """Every secret by the dotted name of the setting that names it."""
+        out = {
+            f"{kind}.{_credential(b.credentials)}": b.credentials.secret
+            for kind, b in self.backends().items()
+            if b.credentials
+        }
+        if self.pagerduty is not None:
+            out.update({f"pagerduty.routing_keys.{team}": key for team, key in self.pagerduty.routing_keys.items()})
+            if self.pagerduty.rest is not None:
+                out["pagerduty.rest"] = self.pagerduty.rest.secret
+        return out
+
+
+def _credential(credentials: Credentials) -> str:
+    return "basic" if isinstance(credentials, Basic) else "token"

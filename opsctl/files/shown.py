@@ -1,0 +1,111 @@
+"""A context's settings as lines: dotted key, value, and where it came from. Secrets are shown as references only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+
+from opsctl.core.windows import format_duration
+from opsctl.files.context import Backend, Basic, ContextSettings, PagerDuty, Secret
+from opsctl.files.settings import Settings
+from opsctl.files.text import size_words
+
+_WORDS = {"file": "token_file", "command": "token_command", "env": "token_env"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; `origin` is `path:line`, `environment NAME`, `flag …` or `default`."""
+
+    key: str
+    value: str
+    origin: str
+
+
+def shown(settings: Settings) -> list[Setting]:
+    """Every setting of the chosen context, in the order of the documentation."""
+    context = settings.chosen
+    lines = [Setting("context", context.name, settings.origins.get("context", "default"))]
+    for key, value in _values(context):
+        lines.append(Setting(key, value, _origin(settings, f"contexts.{context.name}.{key}")))
+    return lines
+
+
+def _origin(settings: Settings, key: str) -> str:
+    """Where a value came from: its own place, or that of the table which was read whole."""
+    while key.count(".") > 1:
+        if key in settings.origins:
+            return settings.origins[key]
+        key = key.rpartition(".")[0]
+    return "default"
+
+
+def _values(context: ContextSettings) -> Iterator[tuple[str, str]]:
+    yield "protected", words(context.protected)
+    yield "namespace", context.namespace
+    yield "state_dir", str(context.state_dir)
+    yield "catalogue", context.catalogue
+    yield "rules", words(context.rules)
+    yield "runbooks", words(context.runbooks)
+    for kind, backend in context.backends().items():
+        yield from ((f"{kind}.{key}", value) for key, value in _backend(backend))
+    if context.pagerduty is not None:
+        yield from ((f"pagerduty.{key}", value) for key, value in _pagerduty(context.pagerduty))
+    for section in ("limits", "paging", "runbook_policy", "offsets"):
+        part = getattr(context, section)
+        for field in fields(part):
+            value = getattr(part, field.name)
+            text = size_words(value) if (section, field.name) == ("limits", "body") else words(value)
+            yield f"{section}.{field.name}", text
+
+
+def _backend(backend: Backend) -> Iterator[tuple[str, str]]:
+    yield "url", backend.url
+    for name, value in backend.headers.items():
+        yield f"headers.{name}", value
+    if backend.ca_file is not None:
+        yield "ca_file", str(backend.ca_file)
+    yield "allow_http", words(backend.allow_http)
+    if backend.index:
+        yield "index", words(backend.index)
+    match backend.credentials:
+        case None:
+            return
+        case Basic(user, secret):
+            yield "basic.user", user
+            yield "basic." + _WORDS[secret.kind].replace("token", "password"), secret.reference
+        case bearer:
+            yield _WORDS[bearer.secret.kind], bearer.secret.reference
+
+
+def _pagerduty(pagerduty: PagerDuty) -> Iterator[tuple[str, str]]:
+    for team, secret in pagerduty.routing_keys.items():
+        yield _reference(f"routing_keys.{team}", secret)
+    if pagerduty.events_url:
+        yield "events_url", pagerduty.events_url
+    if pagerduty.rest_url:
+        yield "rest_url", pagerduty.rest_url
+    if pagerduty.rest is not None:
+        yield _reference("rest", pagerduty.rest.secret)
+        yield "rest.from", pagerduty.rest.from_
+
+
+def _reference(key: str, secret: Secret) -> tuple[str, str]:
+    return f"{key}.{_WORDS[secret.kind]}", secret.reference
+
+
+def words(value: object) -> str:
+    """A value as a person would write it into the file, without quotes."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case timedelta():
+            return format_duration(value)
+        case tuple():
+            return ", ".join(str(part) for part in value)
+        case Path():
+            return str(value)
+        case _:
+            return str(value)

@@ -1,0 +1,1 @@
+"""Views to text: tables, JSON, JUnit."""

@@ -1,0 +1,63 @@
+"""Rows as people and programs read them: an aligned table on a terminal, tab-separated lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from opsctl.render.text import clean
+
+STYLES = {"✔": "green", "!": "yellow", "✖": "bold red", "?": "magenta", "~": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `right` aligns numbers, `wrap` lets the text take the room that is left."""
+
+    name: str
+    right: bool = False
+    wrap: bool = False
+
+
+def write_rows(
+    out: TextIO, columns: Sequence[Column], rows: Iterable[Sequence[str]], *, table: bool, color: bool
+) -> None:
+    """Write `rows` (text from anywhere; it is cleaned here) as a table or as tab-separated lines with a header."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if table:
+        out.write(_table(columns, cells, color=color))
+        return
+    out.write("\t".join(column.name.lower().replace(" ", "_") for column in columns) + "\n")
+    for row in cells:
+        out.write("\t".join(row) + "\n")
+
+
+def _table(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            no_wrap=not column.wrap,
+            overflow="fold" if column.wrap else "ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell[:1], "")) for cell in row))
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, force_terminal=color, color_system="standard" if color else None, highlight=False, width=_width()
+    )
+    console.print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((120, 40)).columns

@@ -1,0 +1,142 @@
+"""One run of the checks: ask, judge, record, send. Later also the loop that repeats it.
+
+With `notify` everything that was decided is in the journal, in one transaction, before anything is sent. Must never
+judge by itself, and never let a journal that cannot be trusted stop a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from opsctl.core.catalogue import Catalogue
+from opsctl.core.commands import Cycle, Policy, Watched
+from opsctl.core.rules import Outcome, Rule, Verdict
+from opsctl.core.slo import Severity, Slo
+from opsctl.core.windows import grid_point
+from opsctl.engine import CycleReport, Limits, memory_of, run_cycle
+from opsctl.errors import ExitCode
+from opsctl.ports import Clock, Journal, MetricsSource, Pager, RuleVerdict, RunRecord
+from opsctl.sender import SendReport, drain
+
+LOCK_SECONDS = 20.0
+RUNNER_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run works with; `rules` are all loaded ones, also those that a run does not evaluate."""
+
+    rules: Sequence[Rule]
+    catalogue: Catalogue
+    source: MetricsSource
+    journal: Journal
+    pagers: Sequence[Pager]
+    clock: Clock
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+    offset: timedelta = timedelta(0)  # of metrics: evaluate so long ago
+    send: timedelta = timedelta(seconds=15)
+    runner: int = 0  # the n-th host of one cron line waits n × 15 s, so that the first one has paged before it looks
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One run's outcome; `incidents` maps a rule's uid to the handle of its open incident, such as `#12`."""
+
+    report: CycleReport
+    run: int | None = None
+    sent: SendReport | None = None
+    problems: tuple[str, ...] = ()
+    incidents: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def action_failed(self) -> bool:
+        """Whether a page did not get through or the journal cannot be trusted: exit 5."""
+        return bool(self.problems) or (self.sent is not None and self.sent.failed)
+
+
+def run_once(world: World, rules: Sequence[Rule], *, full: bool, notify: bool, at: datetime | None = None) -> Once:
+    """Evaluate `rules`; `full` says that they are all loaded ones.
+
+    With `at` (a look at another time) nothing is read from the journal or written to it. Refused: another run holds the
+    evaluation lock for longer than 20 s.
+    """
+    if at is not None:
+        return Once(_cycle(world, rules, grid_point(at), remember=False))
+    if not notify:
+        report = _cycle(world, rules, _now(world))
+        committed = world.journal.commit(_record(report, world.clock.now(), full=full, notify=False), report.facts)
+        return Once(report, committed.run, None, _problems(world), open_incidents(world.journal))
+    if world.runner:
+        world.clock.sleep(world.runner * RUNNER_SECONDS)
+    with world.journal.lock("evaluate", LOCK_SECONDS):
+        started = world.clock.now()
+        report = _cycle(world, rules, _now(world))
+        record = _record(report, started, full=full, notify=True)
+        committed = world.journal.commit(record, report.facts, _delivery(world, report, full=full))
+    sent = drain(world.journal, world.pagers, world.clock, world.send.total_seconds())
+    return Once(report, committed.run, sent, (*_problems(world), *sent.problems), open_incidents(world.journal))
+
+
+def finish(world: World, once: Once, code: ExitCode) -> None:
+    """Write how the run ended; any verdict is a success of the run itself, a failed action is not."""
+    if once.run is not None:
+        ended_well = code in {ExitCode.OK, ExitCode.FINDING, ExitCode.UNKNOWN, ExitCode.AUTH}
+        world.journal.finish(once.run, code, world.clock.now(), success=ended_well)
+
+
+def open_incidents(journal: Journal) -> dict[str, str]:
+    """The handle of each open incident, by the uid of its rule."""
+    return {incident.rule_uid: f"#{incident.episode}" for incident in reversed(journal.incidents())}
+
+
+def _now(world: World) -> datetime:
+    return grid_point(world.clock.now() - world.offset)
+
+
+def _cycle(world: World, rules: Sequence[Rule], at: datetime, *, remember: bool = True) -> CycleReport:
+    memory = memory_of(world.journal.facts) if remember else None
+    loaded = frozenset(rule.uid for rule in world.rules)
+    return run_cycle(
+        rules, world.source, at, memory, limits=world.limits, loaded=loaded, monotonic=world.clock.monotonic
+    )
+
+
+def _problems(world: World) -> tuple[str, ...]:
+    return (world.journal.problem,) if world.journal.problem else ()
+
+
+def _record(report: CycleReport, started: datetime, *, full: bool, notify: bool) -> RunRecord:
+    verdicts = tuple(
+        RuleVerdict(v.rule.uid, v.outcome.value, v.headline, v.fresh, v.evidence.digest) for v in report.verdicts
+    )
+    return RunRecord(started, report.at, full, notify, verdicts)
+
+
+def _delivery(world: World, report: CycleReport, *, full: bool) -> Cycle:
+    stale = {alert.rule_uid for alert in report.stale}
+    links = {name: dict(service.links) for name, service in world.catalogue.services.items() if service.links}
+    return Cycle(
+        at=report.at,
+        alerts=report.alerts,
+        fresh=report.fresh,
+        loaded=frozenset(rule.uid for rule in world.rules) | stale | (report.fresh - {r.uid for r in world.rules}),
+        full=full,
+        healthy=tuple(_watched(verdict) for verdict in report.verdicts if _healthy(verdict)),
+        formerly={old: rule.uid for rule in world.rules for old in rule.formerly},
+        links=links,
+        policy=world.policy,
+    )
+
+
+def _healthy(verdict: Verdict) -> bool:
+    return verdict.fresh and verdict.outcome is Outcome.PASS and verdict.rule.severity is Severity.PAGE
+
+
+def _watched(verdict: Verdict) -> Watched:
+    rule = verdict.rule
+    if isinstance(rule, Slo):
+        return Watched(rule.uid, rule.alert_name, rule.team, rule.identity)
+    return Watched(rule.uid, rule.name, rule.team, ())

@@ -1,0 +1,213 @@
+"""What is due goes out: the outbox's rows, one request at a time, under a lock of its own.
+
+Must never lose a row (an attempt is on disk before its request), never send two events of one key out of order, and
+never raise for what PagerDuty does. The decisions are in `core/outbox.py`; a run that ends early leaves its rows to
+the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import FrameType
+
+from opsctl.core.events import encode, minimal
+from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, heads, next_row, triage, wait_seconds
+from opsctl.errors import Refused
+from opsctl.ports import Clock, Delivery, Outbox, Pager, PagerEvent
+
+REQUEST_SECONDS = 5.0
+_SHORTEST_REQUEST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """What one drain did; `problems` are lines for stderr."""
+
+    accepted: tuple[OutboxRow, ...] = ()
+    left: tuple[OutboxRow, ...] = ()  # still to be sent, due for the next run
+    dead: tuple[OutboxRow, ...] = ()  # refused for good
+    never_delivered: tuple[OutboxRow, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a page, a resolve or an acknowledgement did not get through: exit 5."""
+        return bool(self.dead or self.never_delivered or any(row.priority == Priority.FIRST for row in self.left))
+
+
+def drain(
+    outbox: Outbox,
+    pagers: Sequence[Pager],
+    clock: Clock,
+    budget_seconds: float = 15.0,
+    *,
+    chance: Callable[[], float] = random.random,
+) -> SendReport:
+    """Send what is due for at most `budget_seconds`; `pagers` are the primary one and its fallbacks."""
+    rows = outbox.unfinished()
+    if not rows:
+        return SendReport()
+    if not pagers:
+        problem = f"{len(rows)} events are due and the context has no pager: add [contexts.NAME.pagerduty]"
+        return SendReport(left=rows, problems=(problem,))
+    try:
+        with outbox.lock("send", budget_seconds):
+            return _Drain(outbox, pagers, clock, budget_seconds, chance).run()
+    except Refused as busy:
+        left = outbox.unfinished()
+        return SendReport(left=left, problems=(str(busy),) if left else ())
+
+
+@dataclass
+class _Drain:
+    """One drain while it runs."""
+
+    outbox: Outbox
+    pagers: Sequence[Pager]
+    clock: Clock
+    budget_seconds: float
+    chance: Callable[[], float]
+    accepted: list[OutboxRow] = field(default_factory=list)
+    dead: list[OutboxRow] = field(default_factory=list)
+    never_delivered: list[OutboxRow] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    throttled: dict[str, datetime] = field(default_factory=dict)  # channel → when it has a token again
+
+    def run(self) -> SendReport:
+        self.deadline = self.clock.monotonic() + self.budget_seconds
+        rows: dict[int, OutboxRow] = {}
+        while True:
+            rows = rows or {row.id: row for row in self._triaged()}
+            if not rows or not self._step(rows):
+                break
+        return self._report(tuple(rows.values()))
+
+    def _triaged(self) -> list[OutboxRow]:
+        rows, now = self.outbox.unfinished(), self.clock.now()
+        dropped = triage(rows, now)
+        for drop in dropped:
+            self._drop(drop, now)
+        gone = {drop.row.id for drop in dropped}
+        return [row for row in rows if row.id not in gone]
+
+    def _drop(self, drop: Dropped, now: datetime) -> None:
+        self.outbox.drop(drop.row, drop.state, drop.reason, now)
+        if drop.loud:
+            (self.dead if drop.state is RowState.DEAD else self.never_delivered).append(drop.row)
+            self.problems.append(f"NOT DELIVERED: {_name(drop.row)}: {drop.reason}")
+
+    def _step(self, rows: dict[int, OutboxRow]) -> bool:
+        """Send one row, or wait for the first that is due; false when the time is up."""
+        now = self.clock.now()
+        left = self.deadline - self.clock.monotonic()
+        if left <= 0:
+            return False
+        firsts = [self._held_back(row) for row in heads(rows.values())]
+        row = next_row(firsts, now)
+        if row is None:
+            wait = (min(first.due for first in firsts) - now) / timedelta(seconds=1)
+            if wait >= left:
+                return False
+            self.clock.sleep(wait)
+            return True
+        self._send(rows, rows[row.id], min(REQUEST_SECONDS, max(left, _SHORTEST_REQUEST_SECONDS)))
+        return True
+
+    def _held_back(self, row: OutboxRow) -> OutboxRow:
+        until = self.throttled.get(self._pager(row).channel(row.route))
+        return row if until is None or until <= row.due else replace(row, due=until)
+
+    def _pager(self, row: OutboxRow) -> Pager:
+        return next((pager for pager in self.pagers if pager.name == row.via), self.pagers[0])
+
+    def _send(self, rows: dict[int, OutboxRow], row: OutboxRow, timeout_seconds: float) -> None:
+        pager, now = self._pager(row), self.clock.now()
+        channel = pager.channel(row.route)
+        wait = self.outbox.take_token(channel, now)
+        if wait > 0:
+            self.throttled[channel] = now + timedelta(seconds=wait)
+            return
+        body = encode(minimal(json.loads(row.body))) if row.minimal else row.body
+        with _signals_wait():
+            row = self.outbox.attempt(row, pager.name, now)
+            delivery = pager.send(PagerEvent(row.route, body), timeout_seconds)
+            at = self.clock.now()
+            after = self._after(row, pager, delivery, at)
+            self.outbox.settle(after, delivery, at)
+        if after.state is RowState.ATTEMPTED:
+            rows[row.id] = after
+        else:
+            del rows[row.id]
+        self._count(after)
+
+    def _after(self, row: OutboxRow, pager: Pager, delivery: Delivery, at: datetime) -> OutboxRow:
+        row = replace(row, last_status=delivery.status, last_error=delivery.message)
+        match delivery.outcome:
+            case "accepted":
+                return replace(row, state=RowState.ACCEPTED, via=pager.name, last_error="")
+            case "retry":
+                wait = wait_seconds(row.attempts, self.chance(), delivery.retry_after_seconds)
+                return replace(row, due=at + timedelta(seconds=wait))
+            case "permanent" if row.action == "trigger" and not row.minimal:
+                return replace(row, minimal=True, due=at)
+            case "permanent":
+                return self._elsewhere(row, pager, at)
+
+    def _elsewhere(self, row: OutboxRow, pager: Pager, at: datetime) -> OutboxRow:
+        """The next fallback, in full again; dead when there is none."""
+        names = [one.name for one in self.pagers]
+        later = names[names.index(pager.name) + 1 :]
+        self.problems.append(f"{pager.name} refused {_name(row)}: {row.last_error}")
+        if not later:
+            return replace(row, state=RowState.DEAD)
+        return replace(row, via=later[0], minimal=False, due=at)
+
+    def _count(self, row: OutboxRow) -> None:
+        if row.state is RowState.ACCEPTED:
+            self.accepted.append(row)
+        elif row.state is RowState.DEAD:
+            self.dead.append(row)
+            self.problems.append(f"NOT DELIVERED: {_name(row)}: refused for good; tell the on-call engineer yourself")
+
+    def _report(self, left: tuple[OutboxRow, ...]) -> SendReport:
+        urgent = [row for row in left if row.priority == Priority.FIRST]
+        if urgent:
+            why = f": {urgent[0].last_error}" if urgent[0].last_error else ""
+            self.problems.append(f"{len(left)} events are left for the next run, the first is {_name(urgent[0])}{why}")
+        return SendReport(
+            tuple(self.accepted), left, tuple(self.dead), tuple(self.never_delivered), tuple(self.problems)
+        )
+
+
+def _name(row: OutboxRow) -> str:
+    number = f" of #{row.episode}" if row.episode else ""
+    return f"{row.action}{number} ({row.rule_name})"
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """SIGTERM and SIGINT wait for the request in flight and its result on disk; they are delivered after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(signum: int, _stack: FrameType | None) -> None:
+        came.append(signum)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in dict.fromkeys(came):
+            os.kill(os.getpid(), late)

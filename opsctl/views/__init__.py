@@ -1,0 +1,1 @@
+"""Core types to rows and words, shared by the CLI, the TUI and reports."""

@@ -1,0 +1,111 @@
+"""One cycle's verdicts as rows, sorted worst first, and the conditions that decide the exit code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from opsctl.core.alerts import Alert, AlertState
+from opsctl.core.rules import Outcome, State, Verdict, state_of
+from opsctl.core.slo import Severity
+from opsctl.errors import ExitCode
+from opsctl.views.words import GLYPHS, WORST_FIRST, rule_name, state_words
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One rule as a person reads it."""
+
+    state: State
+    words: str
+    service: str
+    rule: str
+    severity: str
+    since: datetime | None
+    since_at_least: bool
+    headline: str
+    runbook: str | None  # the command that starts it
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """One service: the worst of its rules, and that rule's headline."""
+
+    state: State
+    words: str
+    service: str
+    headline: str
+    rules: int
+
+
+def lines(verdicts: Iterable[Verdict], incidents: Mapping[str, str] | None = None) -> list[Line]:
+    """Rows of the verdicts, worst first; `incidents` maps a rule's uid to the handle of its open incident."""
+    rows = [_line(verdict, (incidents or {}).get(verdict.rule.uid)) for verdict in verdicts]
+    return sorted(rows, key=lambda row: (WORST_FIRST.index(row.state), row.severity != "page", row.service, row.rule))
+
+
+def _line(verdict: Verdict, incident: str | None) -> Line:
+    loudest = first_alert(verdict.alerts)
+    severity = loudest.severity if loudest else verdict.rule.severity
+    return Line(
+        state=state_of(verdict),
+        words=state_words(verdict),
+        service=verdict.rule.service or "-",
+        rule=rule_name(verdict),
+        severity=severity.value,
+        since=loudest.since if loudest else None,
+        since_at_least=loudest.since_at_least if loudest else False,
+        headline=verdict.headline,
+        runbook=runbook_command(loudest, incident),
+    )
+
+
+def first_alert(alerts: Sequence[Alert]) -> Alert | None:
+    """The alert to show for a rule: firing before pending, page before ticket, oldest first."""
+    order = (Severity.PAGE, Severity.TICKET, Severity.SHOW)
+    ranked = sorted(alerts, key=lambda a: (a.state is not AlertState.FIRING, order.index(a.severity), a.since))
+    return ranked[0] if ranked else None
+
+
+def runbook_command(alert: Alert | None, incident: str | None) -> str | None:
+    """What to type to start the runbook of a firing alert."""
+    if alert is None or alert.runbook is None or alert.state is not AlertState.FIRING:
+        return None
+    suffix = f" --incident '{incident}'" if incident else ""
+    return f"opsctl runbook run {alert.runbook}{suffix}"
+
+
+def service_lines(verdicts: Iterable[Verdict]) -> list[ServiceLine]:
+    """A row for each service that has rules, worst first."""
+    by_service: dict[str, list[Line]] = {}
+    for row in lines(verdicts):
+        by_service.setdefault(row.service, []).append(row)
+    out = []
+    for service, rows in by_service.items():
+        worst = rows[0]
+        headline = worst.headline if worst.state is not State.OK else f"{len(rows)} rules hold"
+        words = worst.words if worst.state is not State.OK else f"{GLYPHS[State.OK]} {State.OK}"
+        out.append(ServiceLine(worst.state, words, service, headline, len(rows)))
+    return sorted(out, key=lambda row: (WORST_FIRST.index(row.state), row.service))
+
+
+def counts(verdicts: Iterable[Verdict]) -> dict[State, int]:
+    """How many rules are in each state, in the order FAIL, UNKNOWN, WARN, OK."""
+    seen = Counter(state_of(verdict) for verdict in verdicts)
+    return {state: seen[state] for state in WORST_FIRST}
+
+
+def conditions(verdicts: Iterable[Verdict], *, auth_failed: bool, fail_on: str, on_unknown: str) -> frozenset[ExitCode]:
+    """Every condition that held; `errors.worst` picks the exit code."""
+    held = set()
+    for verdict in verdicts:
+        state = state_of(verdict)
+        if state is State.FAIL or (verdict.outcome is Outcome.WARN and fail_on == "ticket"):
+            held.add(ExitCode.FINDING)
+        if state is State.UNKNOWN and on_unknown == "fail":
+            held.add(ExitCode.UNKNOWN)
+    if auth_failed:
+        held.add(ExitCode.AUTH)
+    return frozenset(held)

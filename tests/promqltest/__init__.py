@@ -1,0 +1,1 @@
+"""A runner for the language of Prometheus's own PromQL tests: `python -m tests.promqltest FOLDER`."""

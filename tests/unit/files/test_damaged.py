@@ -1,0 +1,151 @@
+"""Damaged files: whatever is cut, doubled or put in, a loader answers with a value or with errors that say where."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from opsctl.core.windows import format_duration, parse_duration
+from opsctl.errors import ConfigError, ConfigErrors, UsageError
+from opsctl.files.catalogue import load_catalogue
+from opsctl.files.nodes import Node, Problems
+from opsctl.files.rules import load_rules
+from opsctl.files.settings import load_settings
+from opsctl.files.slo import read_shorthand
+from tests.unit.files.rule_texts import CATALOGUE, RULES, SLO, THRESHOLD
+from tests.unit.files.test_catalogue import GOOD as SERVICES
+from tests.unit.files.test_settings import GOOD as SETTINGS
+
+WEEDS = [
+    "",
+    " ",
+    "\n",
+    "\n  ",
+    ":",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "'",
+    "#",
+    "&a ",
+    "*a",
+    "null",
+    "true",
+    "3",
+    "-1",
+    "1e999",
+    "x",
+]
+WEEDS += [
+    "\u2028",
+    "\ud83d",
+    "[5m]",
+    "{{.window}}",
+    "sum(",
+    "opsctl.dev/tier: page",
+    "=",
+    '"""',
+    "\t",
+    "nan",
+    "'''",
+    "..",
+    "|\n",
+]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def damaged(data: st.DataObject, text: str) -> str:
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        length = data.draw(st.integers(0, 12))
+        text = text[:start] + data.draw(st.sampled_from(WEEDS)) + text[start + length :]
+    return text
+
+
+def each(wrong: Exception) -> tuple[Exception, ...]:
+    return wrong.errors if isinstance(wrong, ConfigErrors) else (wrong,)
+
+
+@settings(max_examples=250, deadline=None)
+@given(data=st.data(), text=st.sampled_from([SLO, THRESHOLD, RULES, SERVICES]))
+def test_damaged_yaml(folder: Path, data: st.DataObject, text: str) -> None:
+    """SLOs, rules and catalogues: only configuration errors, each one line with its file."""
+    path = folder / ("a.rules.yaml" if text is RULES else "services.yaml" if text is SERVICES else "a.slo.yaml")
+    path.write_bytes(damaged(data, text).encode("utf-8", "surrogatepass"))
+    try:
+        if text is SERVICES:
+            load_catalogue(str(path), folder)
+        else:
+            load_rules([str(path)], folder, CATALOGUE)
+    except ConfigError as wrong:
+        for error in each(wrong):
+            assert str(error).startswith(str(path))
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=250, deadline=None)
+@given(data=st.data())
+def test_damaged_settings(folder: Path, data: st.DataObject) -> None:
+    """The configuration: the same, and a line below its end is never named."""
+    path = folder / "opsctl.toml"
+    text = damaged(data, SETTINGS)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        load_settings(path, None, env={"HOME": str(folder)}, cwd=folder)
+    except ConfigError as wrong:
+        for error in each(wrong):
+            assert isinstance(error, ConfigError)
+            assert str(error).startswith(str(path))
+            assert "\n" not in str(error)
+            assert error.line is None or 1 <= error.line <= text.count("\n") + 1
+    except UsageError as wrong:
+        assert "context" in str(wrong)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 10**12))
+@example(59_999)
+def test_durations_survive_the_file(ms: int) -> None:
+    """What is shown of a duration reads back to the same duration."""
+    value = timedelta(milliseconds=ms)
+    assert parse_duration(format_duration(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30d", timedelta(days=30)),
+        ("4w", timedelta(weeks=4)),
+        ("720h", timedelta(days=30)),
+        ("90m", timedelta(minutes=90)),
+    ],
+)
+def test_shorthand(text: str, expected: timedelta) -> None:
+    """OpenSLO's shorthand: `m` is minutes."""
+    problems = Problems()
+    assert read_shorthand(text, Node(text, "f", 1, "duration", text), problems) == expected
+    assert not problems.errors
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("0123456789mhdwMQY .-", max_size=8))
+def test_shorthand_never_guesses(text: str) -> None:
+    """A text is a duration between an hour and 400 days, or exactly one error."""
+    problems = Problems()
+    found = read_shorthand(text, Node(text, "f", 1, "duration", text), problems)
+    assert (found is None) == (len(problems.errors) == 1)
+    assert found is None or timedelta(hours=1) <= found <= timedelta(days=400)

@@ -1,0 +1,66 @@
+"""What reaches the terminal: text from outside is shown, never obeyed."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsctl.render.table import Column, write_rows
+from opsctl.render.text import clean, clean_block
+from opsctl.views.sparkline import sparkline
+
+
+@given(st.text())
+def test_clean_leaves_no_control_format_or_separator_character(text: str) -> None:
+    """Whatever comes in, one printable line comes out."""
+    out = clean(text)
+    assert not [ch for ch in out if unicodedata.category(ch) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+
+
+def test_clean_shows_what_it_took_away() -> None:
+    """An escape sequence is visible as text, umlauts and CJK stay."""
+    assert clean("a\x1b[31mb\u202ec\nd") == "a\\x1b[31mb\\u202ec\\x0ad"
+    assert clean("größe 東京") == "größe 東京"
+    assert clean_block("a\x1b\nb") == "a\\x1b\nb"
+
+
+@given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=5))
+def test_plain_rows_stay_one_line_each(rows: list[list[str]]) -> None:
+    """A tab or line end in a value cannot make another column or row."""
+    out = io.StringIO()
+    write_rows(out, [Column("a"), Column("b")], rows, table=False, color=False)
+    lines = out.getvalue().split("\n")[:-1]
+    assert len(lines) == len(rows) + 1
+    assert all(line.count("\t") == 1 for line in lines)
+
+
+@given(st.lists(st.lists(st.text(), min_size=2, max_size=2), max_size=5))
+def test_table_interprets_no_markup_and_no_escape(rows: list[list[str]]) -> None:
+    """Hostile cells neither raise (`[/x]`) nor colour anything."""
+    out = io.StringIO()
+    write_rows(out, [Column("a", wrap=True), Column("b")], rows, table=True, color=False)
+    assert "\x1b" not in out.getvalue()
+
+
+def test_table_prints_brackets_as_they_are() -> None:
+    """Rich markup in a label value is text."""
+    out = io.StringIO()
+    write_rows(out, [Column("a")], [["[bold red]x[/bold red] [/nope]"]], table=True, color=True)
+    assert "[bold red]x[/bold red] [/nope]" in out.getvalue()
+
+
+def test_sparkline_spans_low_to_high_and_leaves_gaps() -> None:
+    """The lowest value is the lowest bar; NaN is a space; a flat line does not divide by zero."""
+    assert sparkline([0.0, float("nan"), 7.0], 10) == "▁ █"
+    assert sparkline([5.0, 5.0], 10) == "▁▁"
+    assert sparkline([], 10) == ""
+    assert len(sparkline([float(i) for i in range(1000)], 40)) == 40
+
+
+@given(st.lists(st.floats(), max_size=200), st.integers(1, 60))
+def test_sparkline_never_exceeds_its_width(values: list[float], width: int) -> None:
+    """Any floats, infinities and NaN included."""
+    assert len(sparkline(values, width)) <= width
