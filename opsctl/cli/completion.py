@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 def completion(shell: str = typer.Argument(..., metavar="bash|zsh|fish|powershell")) -> None:
     """Print the completion script of a shell; `source <(opsctl completion bash)` switches it on."""
     from typer._completion_classes import completion_init
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     if shell not in SHELLS:
         raise UsageError(f"no completion for {shell}: expected one of {', '.join(SHELLS)}")

@@ -105,9 +105,13 @@ class Reader:
     def truth(self, node: Node | None, what: str, default: bool) -> bool:
         """true or false."""
         words = {"true": True, "false": False}
-        return self.parsed(
-            node, what, default, lambda text: words[text] if text in words else int("no"), "true or false"
-        )
+
+        def read(text: str) -> bool:
+            if text not in words:
+                raise ValueError(text)
+            return words[text]
+
+        return self.parsed(node, what, default, read, "true or false")
 
 
 def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:

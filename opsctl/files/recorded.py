@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from opsctl.core.rules import RecordingRule
 from opsctl.promql import PromqlError, rewrite
@@ -61,8 +61,3 @@ def _labelled(rule: RecordingRule) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
-
-
-def recorded_names(rules: Sequence[RecordingRule]) -> Mapping[str, str]:
-    """Where each name is recorded: `path:line`."""
-    return {rule.record: str(rule.origin) for rule in reversed(rules)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -349,11 +349,3 @@ def read_shorthand(text: str, node: Node, problems: Problems) -> timedelta | Non
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def duplicates(slos: Iterable[Slo]) -> dict[str, list[Slo]]:
-    """Objectives by the uid that several of them have."""
-    by_uid: dict[str, list[Slo]] = {}
-    for slo in slos:
-        by_uid.setdefault(slo.uid, []).append(slo)
-    return {uid: same for uid, same in by_uid.items() if len(same) > 1}

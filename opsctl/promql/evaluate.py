@@ -6,7 +6,7 @@ An instant query is a matrix of one step. Must never change the store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -273,6 +273,8 @@ class Evaluation:
         """When the sample was taken; of anything but a selector, the step."""
         inner = unwrap(expr.args[0])
         if isinstance(inner, Selector):
+            if inner.time is not None:  # Prometheus forgets the offset here; a rule must mean the same on both
+                inner = replace(inner, offset_ms=0)
             grid, taken = self._selector(inner, times)
             return Grid(grid.series.dropping(), taken / 1000, grid.present)
         grid = self.grid(inner, times)

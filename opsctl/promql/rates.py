@@ -32,15 +32,21 @@ def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> tuple[
     to_start = (first_ms - (windows.ends - windows.range_ms)) / 1000
     to_end = (windows.ends - last_ms) / 1000
     threshold = average * _CLOSE
-    to_start = np.where(to_start >= threshold, average / 2, to_start)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
-    if counter:  # it was never below zero: not further back than where the slope meets it
-        to_zero = np.where((change > 0) & (first >= 0), sampled * (first / change), np.inf)
-        to_start = np.minimum(to_start, to_zero)
+    if counter and windows.closed:  # 2.x compared in this order
+        to_start = np.minimum(to_start, _to_zero(first, change, sampled))
+    to_start = np.where(to_start >= threshold, average / 2, to_start)
+    if counter:
+        to_start = np.minimum(to_start, _to_zero(first, change, sampled))
     factor = (sampled + to_start + to_end) / sampled
     if per_second:
         factor = factor / (windows.range_ms / 1000)
     return change * factor, np.broadcast_to(enough, windows.shape)
+
+
+def _to_zero(first: Floats, change: Floats, sampled: Floats) -> Floats:
+    """How far back the slope meets zero: a counter was never below it, so not further."""
+    return np.where((change > 0) & (first >= 0), sampled * (first / change), np.inf)
 
 
 def _lost(windows: Windows, first_index: Ints, last_index: Ints) -> Floats:

@@ -167,7 +167,9 @@ class Samples:
 
     def resets(self) -> Floats | None:
         """Per sample, what resets took away from the counter up to it; flat; None if infinities make sums useless."""
-        if not self._resets.size and self.values.size:
+        if not self.values.size:
+            return self.flat
+        if not self._resets.size:
             self._resets = np.zeros(self.values.shape)
         if self.axis is not None:
             done = self._reset_to if isinstance(self._reset_to, int) else 0

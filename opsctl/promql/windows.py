@@ -31,12 +31,13 @@ class Runs:
 class Windows:
     """`low` and `high` bound each window's samples in `flat`, (series, steps); times in ms."""
 
-    __slots__ = ("_columns", "ends", "flat", "high", "low", "range_ms", "samples")
+    __slots__ = ("_columns", "closed", "ends", "flat", "high", "low", "range_ms", "samples")
 
     def __init__(self, samples: Samples, rows: Ints, ends: Ints, range_ms: int, closed: bool) -> None:
         self.samples = samples
         self.ends = ends
         self.range_ms = range_ms
+        self.closed = closed
         self.flat = samples.flat
         starts = ends - range_ms - (1 if closed else 0)
         self._columns: tuple[Ints, Ints] | None = None

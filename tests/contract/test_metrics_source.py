@@ -68,10 +68,9 @@ WRONG = (
 
 def memory(semantics: int = 3) -> MetricsSource:
     """The embedded engine on the contract's samples."""
+    from collectors.memory import MemorySource
     from opsctl.promql.engine import Engine
     from opsctl.promql.store import SeriesStore
-
-    from collectors.memory import MemorySource
 
     store = SeriesStore()
     fill(store)

@@ -149,7 +149,9 @@ def test_dead_prometheus_is_unknown_and_resolves_nothing(stage: Stage, tmp_path:
     text = stage.config.read_text()
     address = text.split('url = "')[1].split('"')[0]
     config = tmp_path / "dead.toml"
-    config.write_text(text.replace(address, "http://127.0.0.1:9").replace('state_dir = "state"', f'state_dir = "{tmp_path}/s"'))
+    config.write_text(
+        text.replace(address, "http://127.0.0.1:9").replace('state_dir = "state"', f'state_dir = "{tmp_path}/s"')
+    )
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main(["--config", str(config), "check", "wallet", "-o", "table"], clock=stage.clock)

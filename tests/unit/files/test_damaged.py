@@ -113,7 +113,8 @@ def test_damaged_settings(folder: Path, data: st.DataObject) -> None:
             assert "\n" not in str(error)
             assert error.line is None or 1 <= error.line <= text.count("\n") + 1
     except UsageError as wrong:
-        assert "context" in str(wrong)
+        if "context" not in str(wrong):
+            raise
 
 
 @settings(max_examples=200, deadline=None)
