@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.adapters.clock import SystemClock
 from opsctl.core.catalogue import Catalogue
-from opsctl.errors import ConfigError
+from opsctl.errors import ConfigError, OpsctlError
 from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
 from opsctl.files.settings import Settings, load_settings
 
@@ -130,12 +130,12 @@ class Composition:
             runner=paging.runner,
         )
 
-    def runbook_world(self, person: Person) -> RunbookWorld:
-        """What a run of a runbook acts through."""
+    def runbook_world(self, person: Person, book: Runbook) -> RunbookWorld:
+        """What a run of that runbook acts through; its secrets are read when a step needs them."""
         from opsctl.adapters.steps import Steps
         from opsctl.runner import World as RunbookWorld
 
-        steps = Steps(lambda: self.metrics, self.clock, lambda name: self.env[name])
+        steps = Steps(lambda: self.metrics, self.clock, lambda name: _runbook_secret(book, name, self.env))
         return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
 
     def close(self) -> None:
@@ -172,6 +172,23 @@ def _authorization(backend: Backend, env: Mapping[str, str]) -> Callable[[], str
             return lambda: f"Bearer {resolve(secret, env)}"
         case Basic(user, secret):
             return lambda: "Basic " + base64.b64encode(f"{user}:{resolve(secret, env)}".encode()).decode()
+
+
+def _runbook_secret(book: Runbook, name: str, env: Mapping[str, str]) -> str:
+    from opsctl.files.context import Secret
+    from opsctl.files.secrets import resolve
+
+    secret = next((one for one in book.secrets if one.name == name), None)
+    if secret is None:
+        raise OpsctlError(f"runbook {book.id} has no secret {name}")
+    origin = str(book.origin)
+    match secret.source:
+        case "token_file":
+            return resolve(Secret("file", str(Path(book.origin.path).parent / secret.reference), origin=origin), env)
+        case "token_command":
+            return resolve(Secret("command", secret.reference, origin=origin), env)
+        case _:
+            return resolve(Secret("env", secret.reference, origin=origin), env)
 
 
 def memory_source(store: SeriesStore) -> MetricsSource:

@@ -103,26 +103,32 @@ def _one(line: str) -> str:
 
 def text(run: Frame, once: Once, form: str) -> None:
     """The table or the plain rows of a check."""
-    from opsctl.render.check import blocks, plain_rows
+    from opsctl.render.check import plain_rows
     from opsctl.views.check import lines
 
-    report = once.report
-    rows = lines(report.verdicts, once.incidents)
     if form == "plain":
         from opsctl.render.table import Column, write_rows
 
+        rows = lines(once.report.verdicts, once.incidents)
         names = ("state", "service", "rule", "severity", "since", "headline", "runbook")
         write_rows(sys.stdout, [Column(name) for name in names], plain_rows(rows), table=False, color=False)
         return
-    color = run.colored(sys.stdout)
-    width = min(shutil.get_terminal_size((100, 40)).columns, 120)
-    for line in blocks(rows, report.at, utc=run.utc, color=color, width=width):
-        sys.stdout.write(line + "\n")
-    from opsctl.render.check import footer
-
-    sys.stdout.write(footer(report, utc=run.utc) + "\n")
+    print_blocks(run, once)
     if once.sent is not None and once.sent.accepted:
         sys.stdout.write(f"told PagerDuty: {len(once.sent.accepted)} events\n")
+
+
+def print_blocks(run: Frame, once: Once) -> None:
+    """What a person reads: the rules that do not hold, those that do, and who was asked."""
+    from opsctl.render.check import blocks, footer
+    from opsctl.views.check import lines
+
+    report = once.report
+    width = min(shutil.get_terminal_size((100, 40)).columns, 120)
+    rows = lines(report.verdicts, once.incidents)
+    for line in blocks(rows, report.at, utc=run.utc, color=run.colored(sys.stdout), width=width):
+        sys.stdout.write(line + "\n")
+    sys.stdout.write(footer(report, utc=run.utc) + "\n")
 
 
 def body(run: Frame, once: Once, held: frozenset[ExitCode]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class Story:
 
     def tell(self) -> None:
         """Play all acts, then say what to type next."""
-        say(f"opsctl demo: {self.fault.name} on a simulated platform, in simulated time (seed {self.seed})")
+        say(f"opsctl demo: {self.fault.name} on a simulated platform and clock (seed {self.seed})")
         self.healthy()
         self.breaks()
         self.verdict()
@@ -247,7 +247,7 @@ class Story:
         flags = {"admin": stage.admin_url} if "admin" in declared else {}
         values = collect(book, Given(flags=flags, labels=dict(alert.labels), services=services))
         options = Options(who="you", services=services, watch=self.watch)
-        report = run(book, values, composition.runbook_world(Agreeable()), options)
+        report = run(book, values, composition.runbook_world(Agreeable(), book), options)
         if report.state != "ok":
             raise ActionError(f"the runbook ended {report.state}: {report.message}")
         begun = stage.clock.now()

@@ -15,7 +15,7 @@ from opsctl.core.windows import format_duration
 from opsctl.errors import worst
 
 if TYPE_CHECKING:
-    from opsctl.core.rules import Evidence
+    from opsctl.core.rules import Asked, Evidence
     from opsctl.schedule import Once
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -85,29 +85,31 @@ def evaluate(
 
 
 def _print(run: Frame, once: Once) -> None:
-    from opsctl.cli.check import text
+    from opsctl.cli.check import print_blocks
     from opsctl.render.text import clean
 
-    text(run, once, "table" if run.stdout_is_terminal else "plain")
+    print_blocks(run, once)
     verdict = once.report.verdicts[0]
-    sys.stdout.write(f"\n{clean(verdict.headline)}\n")
+    sys.stdout.write("\n")
     _windows(run, verdict.evidence)
-    for asked in verdict.evidence.asked:
-        value = (
-            "absent"
-            if asked.result == "absent"
-            else asked.message
-            if asked.result == "failed"
-            else _value(asked.value, asked.elements)
-        )
-        sys.stdout.write(f"  {clean(asked.expression)}\n    = {clean(str(value))}\n")
+    now = [asked for asked in verdict.evidence.asked if asked.since is None]
+    for asked in now:
+        sys.stdout.write(f"  {clean(asked.expression)}\n    = {clean(_value(asked))}\n")
+    if back := len(verdict.evidence.asked) - len(now):
+        sys.stdout.write(f"  and {back} questions about the past, for since when it is so\n")
     for alert in verdict.alerts:
         sys.stdout.write(f"{alert.state.value} {alert.severity.value}: {clean(alert.summary)}\n")
     sys.stdout.write(f"evidence {verdict.evidence.digest}\n")
 
 
-def _value(value: float | None, elements: int) -> str:
-    return f"{elements} elements" if value is None else f"{value:.10g}"
+def _value(asked: Asked) -> str:
+    match asked.result:
+        case "absent":
+            return "absent"
+        case "failed":
+            return f"failed: {asked.message}"
+        case "measured":
+            return f"{asked.elements} elements" if asked.value is None else f"{asked.value:.10g}"
 
 
 def _windows(run: Frame, evidence: Evidence) -> None:
@@ -118,7 +120,7 @@ def _windows(run: Frame, evidence: Evidence) -> None:
     def shown(value: float | None, form: str = ".4g") -> str:
         return "–" if value is None else format(value, form)
 
-    columns = [Column(n, right=n != "window") for n in ("window", "bad", "of", "ratio", "burn", "limit", "surely over")]
+    columns = [Column(n, right=n != "window") for n in ("window", "bad", "of", "ratio", "burn", "limit", "lower bound")]
     cells = [
         [
             format_duration(w.window),

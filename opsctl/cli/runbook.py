@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import Json, Output, chosen_output
 from opsctl.cli.runbook_lint import lint, rehearse
-from opsctl.errors import ActionError, OpsctlError, Refused, UsageError
+from opsctl.errors import ActionError, Refused, UsageError
 from opsctl.render.text import clean
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from opsctl.core.params import Given
     from opsctl.core.runbooks import Runbook
-    from opsctl.runner import Options, Report, World
+    from opsctl.runner import Options, Report
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -114,6 +113,7 @@ def run_(
     json: Json = False,
 ) -> None:
     """Run a runbook step by step, asking at its gates."""
+    from opsctl.cli.runbook_print import Terminal
     from opsctl.core.params import collect
 
     run = frame()
@@ -121,7 +121,7 @@ def run_(
     book = _book(run, runbook)
     given, key = _given(run, param, incident)
     values = collect(book, given)
-    world = _world(run, book, no_input=no_input)
+    world = run.composition.runbook_world(Terminal(run, no_input=no_input), book)
     if dry_run:
         from opsctl.cli.runbook_print import print_plan
         from opsctl.runner import dry_run as rehearse
@@ -151,6 +151,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Take up a run that waits, failed or was cut short; or undo it."""
+    from opsctl.cli.runbook_print import Terminal
     from opsctl.runner import accepted_digest
     from opsctl.runner import resume as take_up
 
@@ -161,7 +162,7 @@ def resume(
     if record is None:
         raise UsageError(f"no such run: {run_id}", hint="opsctl runbook ls shows the last ones")
     book = _book(run, record.runbook)
-    world = _world(run, book, no_input=no_input)
+    world = run.composition.runbook_world(Terminal(run, no_input=no_input), book)
     _protect(run, book, confirm, auto=auto, no_input=no_input)
     edited = book.digest != accepted_digest(record, log.steps(record.run))
     if edited and not accept_edit:
@@ -235,7 +236,7 @@ def _given(run: Frame, param: list[str] | None, incident: str | None) -> tuple[G
 def _incident(run: Frame, name: str) -> tuple[Mapping[str, str], str]:
     """The labels of an incident's alert, by its number or key."""
     for key, known in run.composition.journal().alerts().items():
-        if name == key or (known.episode is not None and name == str(known.episode)):
+        if name == key or (known.episode is not None and name.removeprefix("#") == str(known.episode)):
             alert = known.alert
             own = {
                 "service": alert.service,
@@ -245,36 +246,6 @@ def _incident(run: Frame, name: str) -> tuple[Mapping[str, str], str]:
             }
             return {**own, **dict(alert.identity), **dict(alert.labels)}, key
     raise UsageError(f"no open incident {name}", hint="opsctl incident ls")
-
-
-def _world(run: Frame, book: Runbook, *, no_input: bool) -> World:
-    from opsctl.adapters.steps import Steps
-    from opsctl.cli.runbook_print import Terminal
-    from opsctl.runner import World
-
-    made = run.composition
-    steps = Steps(lambda: made.metrics, made.clock, lambda name: _secret(book, name))
-    journal = made.journal()
-    if journal.problem is not None:
-        run.warn(f"opsctl: {clean(journal.problem)}: this run may not be resumable")
-    return World(steps, Terminal(run, no_input=no_input), journal.runbooks, made.clock)
-
-
-def _secret(book: Runbook, name: str) -> str:
-    from opsctl.files.context import Secret
-    from opsctl.files.secrets import resolve
-
-    for secret in book.secrets:
-        if secret.name == name:
-            match secret.source:
-                case "token_file":
-                    path = Path(book.origin.path).parent / secret.reference
-                    return resolve(Secret("file", str(path), origin=str(book.origin)))
-                case "token_command":
-                    return resolve(Secret("command", secret.reference, origin=str(book.origin)))
-                case _:
-                    return resolve(Secret("env", secret.reference, origin=str(book.origin)))
-    raise OpsctlError(f"runbook {book.id} has no secret {name}")
 
 
 def _options(run: Frame, book: Runbook, auto: bool, approve: list[str] | None, key: str | None) -> Options:

@@ -197,7 +197,7 @@ def _print_budgets(run: Frame, found: list[tuple[Slo, BudgetAnswer, BudgetEviden
     ]
     cells = []
     for slo, answer, evidence in found:
-        left = f"{evidence.remaining * 100:.3g} %" if evidence else "? UNKNOWN"
+        left = f"{evidence.remaining * 100:,.1f} %" if evidence else "? UNKNOWN"
         counts = [f"{evidence.bad:,.0f}", f"{evidence.total:,.0f}"] if evidence else ["", ""]
         cells.append([left, slo.name, slo.service, _percent(slo), *counts, answer.problem or ""])
     write_rows(sys.stdout, columns, cells, table=form == "table", color=run.colored(sys.stdout))

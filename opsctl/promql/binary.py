@@ -124,7 +124,6 @@ class _Join:
     many: Ints
     one: Ints
     series: SeriesSet
-    rivals_one: tuple[tuple[Labels, Ints], ...]  # rows of the one side with the same key
     rivals: tuple[Ints, ...]  # pairs that would give the same result
     unique: bool  # no two pairs share labels
 
@@ -134,10 +133,11 @@ def _matched(expr: Binary, left: Grid, right: Grid) -> Grid:
     many, one = (right, left) if how.group == "right" else (left, right)
     drops = expr.returns_bool
     changes = expr.op not in COMPARISONS
+    rivals = one.series.derive(("rivals", how), lambda: _rivals(one.series, how))
+    if rivals:
+        _check_one(rivals, many, one, how)
     key = (how, drops, changes)
     join = _remember(many.series, key, one.series, lambda: _join(many.series, one.series, how, drops, changes))
-    if join.rivals_one:
-        _check_one(join, many, one, how)
     present = many.present[join.many] & one.present[join.one]
     for pairs in join.rivals:
         if (np.count_nonzero(present[pairs], axis=0) > 1).any():
@@ -167,10 +167,21 @@ def _combined(expr: Binary, join: _Join, a: Floats, b: Floats, present: Bools) -
     return grid if join.unique else merged(grid)
 
 
-def _check_one(join: _Join, many: Grid, one: Grid, how: Matching) -> None:
+_Rivals = tuple[tuple[Labels, Ints], ...]
+
+
+def _rivals(one: SeriesSet, how: Matching) -> _Rivals:
+    """Rows of the one side that have the same key."""
+    found: dict[Labels, list[int]] = {}
+    for row, key in enumerate(one.keys(how.labels, how.on)):
+        found.setdefault(key, []).append(row)
+    return tuple((key, np.array(rows)) for key, rows in found.items() if len(rows) > 1)
+
+
+def _check_one(rivals: _Rivals, many: Grid, one: Grid, how: Matching) -> None:
     """Two series of the one side with the same key at a step are an error, unless the other side is empty there."""
     busy = many.present.any(axis=0)
-    for key, rows in join.rivals_one:
+    for key, rows in rivals:
         clash = (np.count_nonzero(one.present[rows], axis=0) > 1) & busy
         if clash.any():
             step = int(np.flatnonzero(clash)[0])
@@ -207,7 +218,6 @@ def _join(many: SeriesSet, one: SeriesSet, how: Matching, drops: bool, changes: 
         rows[:, 0],
         rows[:, 1],
         SeriesSet(labels, dropping),
-        tuple((key, np.array(each)) for key, each in by_key.items() if len(each) > 1),
         tuple(np.array(each) for each in rivals.values() if len(each) > 1),
         len(set(labels)) == len(labels),
     )

@@ -15,6 +15,7 @@ from opsctl.core.signals import Labels
 from opsctl.promql.errors import PromqlError
 from opsctl.promql.evaluate import SAMPLES_MAX, STEPS_MAX, Evaluation, Settings
 from opsctl.promql.grid import Grid, Scalar, Value, Words, finished
+from opsctl.promql.lower import TIME_MAX_MS
 from opsctl.promql.notes import Notes
 from opsctl.promql.plan import Kind, Plan, plan
 from opsctl.promql.series import Bools, Floats, Ints
@@ -68,6 +69,7 @@ class Engine:
 
     def instant(self, text: str, at_ms: int) -> Result:
         """The value at one time; `PromqlError` where it has none."""
+        _check_time(at_ms)
         planned = self.plan(text)
         evaluation = self._evaluation(planned, at_ms, at_ms, ranged=False)
         times = np.array([at_ms], np.int64)
@@ -78,6 +80,8 @@ class Engine:
 
     def range(self, text: str, start_ms: int, end_ms: int, step_ms: int) -> Result:
         """The values at start, start + step, … ≤ end, series in the order of their labels."""
+        _check_time(start_ms)
+        _check_time(end_ms)
         if step_ms <= 0:
             raise PromqlError("the step of a range must be at least 1 ms")
         if end_ms < start_ms:
@@ -100,6 +104,11 @@ class Engine:
             for call in planned.sorts:
                 notes.warn("sort is ineffective for range queries since results are always ordered by labels", call)
         return Evaluation(self.store, planned, self._settings, start_ms, end_ms, ranged, notes)
+
+
+def _check_time(at_ms: int) -> None:
+    if abs(at_ms) > TIME_MAX_MS:
+        raise PromqlError(f"the time {at_ms} ms is out of bounds: 278 years around 1970")
 
 
 def _result(kind: Kind, value: Value, times: Ints, notes: Notes) -> Result:

@@ -6,7 +6,7 @@ An instant query is a matrix of one step. Must never change the store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -187,8 +187,9 @@ class Evaluation:
         if isinstance(inner, Range):
             at = self._when(inner.selector.time, inner.selector.offset_ms, times)
             selection = self.store.select(inner.selector.matchers)
-            self.spend(len(selection.series) * len(times))
+            self.spend(len(selection.series) * len(times))  # cells; the samples come below
             found = [Windows(samples, rows, at, inner.range_ms, closed) for samples, rows in selection.parts]
+            self.spend(sum(windows.loaded for windows in found))
             return found, selection.series
         if not isinstance(inner, Subquery):
             raise PromqlError("a range vector is needed here")
@@ -205,10 +206,11 @@ class Evaluation:
         first = -(-edge // step) * step
         if first == edge and self.settings.semantics == 3:
             first += step
-        inner_times = np.arange(first, int(at.max()) + 1, step, dtype=np.int64)
-        self.spend(len(inner_times))
-        if not len(inner_times):
+        last = int(at.max())
+        if first > last:
             return Selection((), SeriesSet(()))
+        self.spend((last - first) // step + 1)
+        inner_times = np.arange(first, last + 1, step, dtype=np.int64)
         value = self.value(expr.expr, inner_times)
         if isinstance(value, Scalar):
             value = Grid(SeriesSet(((),)), value.values[None, :], np.ones((1, len(inner_times)), bool))
@@ -273,8 +275,6 @@ class Evaluation:
         """When the sample was taken; of anything but a selector, the step."""
         inner = unwrap(expr.args[0])
         if isinstance(inner, Selector):
-            if inner.time is not None:  # Prometheus forgets the offset here; a rule must mean the same on both
-                inner = replace(inner, offset_ms=0)
             grid, taken = self._selector(inner, times)
             return Grid(grid.series.dropping(), taken / 1000, grid.present)
         grid = self.grid(inner, times)

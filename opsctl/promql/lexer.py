@@ -49,7 +49,10 @@ class Token:
 
 def tokens(text: str) -> tuple[Token, ...]:
     """The tokens of an expression without spaces and comments; `PromqlError` for what is no token or over a cap."""
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as wrong:
+        raise PromqlError("the expression is not valid Unicode", column=wrong.start + 1) from None
     if size > TEXT_MAX_BYTES:
         raise PromqlError(f"the expression has {size} bytes; {TEXT_MAX_BYTES} (16 KiB) is the cap")
     found = tuple(_nested(_cut(text)))

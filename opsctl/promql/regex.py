@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from opsctl.promql.errors import PromqlError
+from opsctl.promql.errors import PromqlError, UnsupportedError
 
 _CLASSES = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": "\\x00-\\x7f", "blank": "\\t ", "cntrl": "\\x00-\\x1f\\x7f",
@@ -17,6 +17,8 @@ _CLASSES = {
 }  # fmt: skip
 _FLAGS = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?(\)|:)")
 _NAMED = re.compile(r"\(\?P?<([A-Za-z_][A-Za-z0-9_]*)>")
+_ENDLESS = re.compile(r"[*+]|\{\d+,\}")
+_OPEN_COUNT = re.compile(r"\{\d+,\}\Z")
 _POSIX = re.compile(r"\[:(\^?)([a-z]+):\]")
 
 
@@ -42,6 +44,7 @@ class _Translation:
         self._at = 0
         self._out: list[str] = []
         self._open = [0]
+        self._repeats = [False]  # whether a group holds a repetition without end
 
     def run(self) -> str:
         while self._at < len(self._text):
@@ -53,7 +56,7 @@ class _Translation:
             elif char == "(":
                 self._group()
             elif char == ")":
-                self._take(1, ")" * self._open.pop() + ")" if len(self._open) > 1 else ")")
+                self._close()
             elif char in "*+?}":
                 self._quantifier(char)
             else:
@@ -65,8 +68,19 @@ class _Translation:
         self._out.append(self._text[self._at : self._at + count] if instead is None else instead)
         self._at += count
 
+    def _close(self) -> None:
+        opened = self._open.pop() if len(self._open) > 1 else 0
+        repeats = self._repeats.pop() if len(self._repeats) > 1 else False
+        self._take(1, ")" * (opened + 1))
+        if repeats and _ENDLESS.match(self._text, self._at):  # RE2 has no trouble with it, Python may never end
+            raise UnsupportedError(f"a repetition inside a repetition, as in the pattern {self._text!r}, is")
+        self._repeats[-1] = self._repeats[-1] or repeats
+
     def _quantifier(self, char: str) -> None:
         """`a*+` is possessive in Python and wrong in RE2."""
+        self._repeats[-1] = (
+            self._repeats[-1] or char in "*+" or _OPEN_COUNT.search(self._text, 0, self._at + 1) is not None
+        )
         if self._text.startswith("+", self._at + 1):
             raise PromqlError(f"the pattern {self._text!r} repeats a repetition: {char}+")
         self._take(2 if self._text.startswith("?", self._at + 1) and char != "}" else 1)
@@ -110,6 +124,7 @@ class _Translation:
         flags = _FLAGS.match(self._text, self._at)
         if flags is None:
             self._open.append(0)
+            self._repeats.append(False)
             named = _NAMED.match(self._text, self._at)
             if named:
                 self._take(len(named[0]), f"(?P<{named[1]}>")
@@ -123,6 +138,7 @@ class _Translation:
         opening = f"(?{flags[1]}{'-' + flags[2] if flags[2] else ''}:"
         if flags[3] == ":":
             self._open.append(0)
+            self._repeats.append(False)
         else:
             self._open[-1] += 1
         self._take(len(flags[0]), opening if flags[1] or flags[2] else "(?:")

@@ -107,7 +107,8 @@ def quantile(q: Floats, values: Floats, starts: Ints, sizes: Ints) -> Floats:
     lower = np.floor(rank).astype(np.int64)
     upper = np.minimum(lower + 1, sizes - 1)
     weight = rank - lower
-    out = sorted_values[starts + lower] * (1 - weight) + sorted_values[starts + upper] * weight
+    below, above = sorted_values[starts + lower], sorted_values[starts + upper]
+    out = np.where(weight == 0, below, below * (1 - weight) + above * weight)
     out = np.where(q < 0, -np.inf, np.where(q > 1, np.inf, out))
     return np.where(np.isnan(q), np.nan, out)
 

@@ -11,9 +11,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from opsctl.promql.errors import PromqlError
 from opsctl.promql.samples import Samples
 from opsctl.promql.series import Bools, Floats, Ints
 
+LOOKS_MAX = 1_000_000_000  # a sample counts once for every window that it is in
 _CHUNK = 1 << 21  # samples gathered at once
 
 
@@ -68,6 +70,11 @@ class Windows:
         return self.samples.times_at(np.where(enough, self.high - 1, 0))
 
     @property
+    def loaded(self) -> int:
+        """How many samples there are from the first window's beginning to the last one's end."""
+        return int((self.high[:, -1] - self.low[:, 0]).sum())
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(series, steps)."""
         return self.low.shape[0], self.low.shape[1]
@@ -80,6 +87,9 @@ class Windows:
             return
         sizes = sizes[chosen]
         low = low[chosen]
+        if int(sizes.sum()) > LOOKS_MAX:
+            message = f"the windows of the query hold {int(sizes.sum())} samples together; {LOOKS_MAX} is the cap"
+            raise PromqlError(message, hint="take a larger step or a shorter window")
         piece = np.cumsum(sizes) // _CHUNK
         cuts = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(chosen)]
         for begin, end in pairwise(cuts):

@@ -44,7 +44,7 @@ def _case(suite: ET.Element, verdict: Verdict) -> str:
         if element != "skipped":
             child.set("type", verdict.outcome.value)
             child.text = "\n".join(
-                clean(f"{asked.expression}  = {asked.value}") for asked in verdict.evidence.asked[:40]
+                clean(f"{asked.expression}  = {asked.value}") for asked in verdict.evidence.asked if asked.since is None
             )
     elif verdict.outcome is Outcome.WARN:
         ET.SubElement(case, "system-out").text = text

@@ -85,7 +85,8 @@ def service_lines(verdicts: Iterable[Verdict]) -> list[ServiceLine]:
     out = []
     for service, rows in by_service.items():
         worst = rows[0]
-        headline = worst.headline if worst.state is not State.OK else f"{len(rows)} rules hold"
+        holds = "1 rule holds" if len(rows) == 1 else f"{len(rows)} rules hold"
+        headline = worst.headline if worst.state is not State.OK else holds
         words = worst.words if worst.state is not State.OK else f"{GLYPHS[State.OK]} {State.OK}"
         out.append(ServiceLine(worst.state, words, service, headline, len(rows)))
     return sorted(out, key=lambda row: (WORST_FIRST.index(row.state), row.service))

@@ -105,7 +105,9 @@ class Expressions:
 
     def _modifier(self) -> str:
         offset = self.rng.choice(("", "", "", " offset 3m", " offset -7m", " offset 45s"))
-        at = self.rng.choice(("", "", "", f" @ {START_MS // 1000 + self.rng.randrange(6000)}.5", " @ end()", " @ start()"))
+        at = self.rng.choice(
+            ("", "", "", f" @ {START_MS // 1000 + self.rng.randrange(6000)}.5", " @ end()", " @ start()")
+        )
         return self.rng.choice((offset + at, at + offset))
 
     def _leaf(self, depth: int = 0) -> str:
@@ -121,8 +123,8 @@ class Expressions:
         draw = self.rng.random()
         if draw < 0.4:
             name = self.rng.choice(_COUNTERS)
-            exact = name in ("resets", "changes")  # a rounding in a subquery would be a change
-            return f"{name}({self._range(0 if exact else depth)})"
+            exact = name not in ("delta", "deriv", "count_over_time")  # a rounding in a subquery would be a reset
+            return f"{name}({self._range(1 if exact else depth)})"
         if draw < 0.75:
             return f"{self.rng.choice(_OVER)}_over_time({self._range(depth)})"
         if draw < 0.82:
@@ -141,7 +143,9 @@ class Expressions:
         if op == "quantile":
             return f"quantile{how} (0.{self.rng.randrange(10)}, {self.vector(depth - 1)})"
         if op == "topk":  # of values without ties
-            return f"{self.rng.choice(('topk', 'bottomk'))}{how} ({self.rng.randrange(4)}, temperature{self._modifier()})"
+            return (
+                f"{self.rng.choice(('topk', 'bottomk'))}{how} ({self.rng.randrange(4)}, temperature{self._modifier()})"
+            )
         return f"{op}{how} ({self.vector(depth - 1)})"
 
     def _binary(self, depth: int) -> str:
