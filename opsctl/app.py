@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.adapters.clock import SystemClock
 from opsctl.core.catalogue import Catalogue
-from opsctl.errors import ConfigError, OpsctlError
+from opsctl.errors import ConfigError, OpsctlError, UsageError
 from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
 from opsctl.files.settings import Settings, load_settings
 
@@ -111,7 +111,7 @@ class Composition:
 
     def world(self) -> World:
         """What a run of the checks works with."""
-        from opsctl.core.commands import Policy
+        from opsctl.core.policy import Policy
         from opsctl.engine import Limits
         from opsctl.schedule import World
 
@@ -121,7 +121,7 @@ class Composition:
             catalogue=self.catalogue,
             source=self.metrics,
             journal=self.journal(),
-            pagers=self.pagers,
+            pagers=lambda: self.pagers,
             clock=self.clock,
             limits=Limits(limits.request, limits.cycle, paging.stale_after),
             policy=Policy(paging.hold_open, paging.reopen_after, paging.repeat_interval, paging.not_after),
@@ -201,5 +201,15 @@ def memory_source(store: SeriesStore) -> MetricsSource:
 
 def compose(config: Path | None, context: str | None, *, clock: Clock | None = None) -> Composition:
     """Read the configuration of this run; the rest is opened on use."""
-    settings = load_settings(config, context, env=os.environ, cwd=Path.cwd())
+    settings = load_settings(config, context, env=os.environ, cwd=_cwd(config))
     return Composition(settings, clock or SystemClock())
+
+
+def _cwd(config: Path | None) -> Path:
+    """The current folder, which somebody may have removed under us."""
+    try:
+        return Path.cwd()
+    except OSError as gone:
+        if config is not None and config.is_absolute():
+            return config.parent
+        raise UsageError("the current folder is gone", hint="cd elsewhere, or give --config an absolute path") from gone

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, Union
+from typing import TYPE_CHECKING, Literal, Protocol, Union
 
-from opsctl.core.binding import Bound
-from opsctl.core.commands import Cycle, JournalAlert, Plan
-from opsctl.core.outbox import Action, OutboxRow, RowState
-from opsctl.core.runbooks import Step
-from opsctl.core.signals import Matrix, Reading, Vector
+if TYPE_CHECKING:  # a check needs none of runbooks and delivery
+    from opsctl.core.binding import Bound
+    from opsctl.core.commands import Cycle, JournalAlert, Plan
+    from opsctl.core.outbox import Action, OutboxRow, RowState
+    from opsctl.core.runbooks import Step
+    from opsctl.core.signals import Matrix, Reading, Vector
 
 
 class Clock(Protocol):
@@ -268,6 +269,9 @@ class RunRecord:
     full: bool
     notify: bool
     verdicts: tuple[RuleVerdict, ...] = ()
+    ended: datetime | None = None  # where the run is over with this commit; else `finish` says it
+    exit_code: int | None = None
+    success: bool = False
 
 
 @dataclass(frozen=True, slots=True)

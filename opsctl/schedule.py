@@ -6,19 +6,23 @@ judge by itself, and never let a journal that cannot be trusted stop a page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from opsctl.core.catalogue import Catalogue
-from opsctl.core.commands import Cycle, Policy, Watched
+from opsctl.core.policy import Policy
 from opsctl.core.rules import Outcome, Rule, Verdict
 from opsctl.core.slo import Severity, Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine import CycleReport, Limits, memory_of, run_cycle
 from opsctl.errors import ExitCode
 from opsctl.ports import Clock, Journal, MetricsSource, Pager, RuleVerdict, RunRecord
-from opsctl.sender import SendReport, drain
+
+if TYPE_CHECKING:  # only a run that notifies needs them
+    from opsctl.core.commands import Cycle, Watched
+    from opsctl.sender import SendReport
 
 LOCK_SECONDS = 20.0
 RUNNER_SECONDS = 15.0
@@ -32,7 +36,7 @@ class World:
     catalogue: Catalogue
     source: MetricsSource
     journal: Journal
-    pagers: Sequence[Pager]
+    pagers: Callable[[], Sequence[Pager]]  # opened by the first run that notifies
     clock: Clock
     limits: Limits = Limits()
     policy: Policy = Policy()
@@ -46,7 +50,7 @@ class Once:
     """One run's outcome; `incidents` maps a rule's uid to the handle of its open incident, such as `#12`."""
 
     report: CycleReport
-    run: int | None = None
+    run: int | None = None  # its number in the journal, where `finish` must still say how it ended
     sent: SendReport | None = None
     problems: tuple[str, ...] = ()
     incidents: Mapping[str, str] = field(default_factory=dict)
@@ -57,18 +61,43 @@ class Once:
         return bool(self.problems) or (self.sent is not None and self.sent.failed)
 
 
-def run_once(world: World, rules: Sequence[Rule], *, full: bool, notify: bool, at: datetime | None = None) -> Once:
+def run_once(
+    world: World,
+    rules: Sequence[Rule],
+    *,
+    full: bool,
+    notify: bool,
+    at: datetime | None = None,
+    ending: Callable[[CycleReport], ExitCode] | None = None,
+) -> Once:
     """Evaluate `rules`; `full` says that they are all loaded ones.
 
-    With `at` (a look at another time) nothing is read from the journal or written to it. Refused: another run holds the
-    evaluation lock for longer than 20 s.
+    With `at` (a look at another time) nothing is read from the journal or written to it. Without `notify`, and given
+    the `ending` that a report means, one transaction writes the whole run and `finish` has nothing left to do.
+    Refused: another run holds the evaluation lock for longer than 20 s.
     """
     if at is not None:
         return Once(_cycle(world, rules, grid_point(at), remember=False))
-    if not notify:
-        report = _cycle(world, rules, _now(world))
-        committed = world.journal.commit(_record(report, world.clock.now(), full=full, notify=False), report.facts)
-        return Once(report, committed.run, None, _problems(world), open_incidents(world.journal))
+    return _run_and_notify(world, rules, full=full) if notify else _run_quietly(world, rules, full, ending)
+
+
+def _run_quietly(
+    world: World, rules: Sequence[Rule], full: bool, ending: Callable[[CycleReport], ExitCode] | None
+) -> Once:
+    report = _cycle(world, rules, _now(world))
+    now = world.clock.now()
+    record = _record(report, now, full=full, notify=False)
+    if ending is not None:
+        code = ending(report)
+        record = replace(record, ended=now, exit_code=int(code), success=_ended_well(code))
+    committed = world.journal.commit(record, report.facts)
+    run = committed.run if ending is None else None
+    return Once(report, run, None, _problems(world), open_incidents(world.journal))
+
+
+def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
+    from opsctl.sender import drain
+
     if world.runner:
         world.clock.sleep(world.runner * RUNNER_SECONDS)
     with world.journal.lock("evaluate", LOCK_SECONDS):
@@ -76,20 +105,25 @@ def run_once(world: World, rules: Sequence[Rule], *, full: bool, notify: bool, a
         report = _cycle(world, rules, _now(world))
         record = _record(report, started, full=full, notify=True)
         committed = world.journal.commit(record, report.facts, _delivery(world, report, full=full))
-    sent = drain(world.journal, world.pagers, world.clock, world.send.total_seconds())
+    sent = drain(world.journal, world.pagers(), world.clock, world.send.total_seconds())
     return Once(report, committed.run, sent, (*_problems(world), *sent.problems), open_incidents(world.journal))
 
 
 def finish(world: World, once: Once, code: ExitCode) -> None:
-    """Write how the run ended; any verdict is a success of the run itself, a failed action is not."""
+    """Write how the run ended, where that is not written yet."""
     if once.run is not None:
-        ended_well = code in {ExitCode.OK, ExitCode.FINDING, ExitCode.UNKNOWN, ExitCode.AUTH}
-        world.journal.finish(once.run, code, world.clock.now(), success=ended_well)
+        world.journal.finish(once.run, code, world.clock.now(), success=_ended_well(code))
+
+
+def _ended_well(code: ExitCode) -> bool:
+    """Any verdict is a success of the run itself, a failed action is not."""
+    return code in {ExitCode.OK, ExitCode.FINDING, ExitCode.UNKNOWN, ExitCode.AUTH}
 
 
 def open_incidents(journal: Journal) -> dict[str, str]:
-    """The handle of each open incident, by the uid of its rule."""
-    return {incident.rule_uid: f"#{incident.episode}" for incident in reversed(journal.incidents())}
+    """The handle of each rule's open incident, the page before the ticket and the newest of several."""
+    ranked = sorted(journal.incidents(), key=lambda one: (one.severity == Severity.PAGE, one.episode))
+    return {incident.rule_uid: f"#{incident.episode}" for incident in ranked}
 
 
 def _now(world: World) -> datetime:
@@ -116,6 +150,8 @@ def _record(report: CycleReport, started: datetime, *, full: bool, notify: bool)
 
 
 def _delivery(world: World, report: CycleReport, *, full: bool) -> Cycle:
+    from opsctl.core.commands import Cycle
+
     stale = {alert.rule_uid for alert in report.stale}
     links = {name: dict(service.links) for name, service in world.catalogue.services.items() if service.links}
     return Cycle(
@@ -136,6 +172,8 @@ def _healthy(verdict: Verdict) -> bool:
 
 
 def _watched(verdict: Verdict) -> Watched:
+    from opsctl.core.commands import Watched
+
     rule = verdict.rule
     if isinstance(rule, Slo):
         return Watched(rule.uid, rule.alert_name, rule.team, rule.identity)

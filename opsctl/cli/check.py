@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import At, Json, Output, chosen_output, moment
+from opsctl.cli.options import At, Json, Output, chosen_output, past
 from opsctl.cli.selection import Services, select
+from opsctl.cli.streams import whole_unicode
 from opsctl.errors import ExitCode, UsageError, worst
 
 if TYPE_CHECKING:
+    from opsctl.engine import CycleReport
     from opsctl.schedule import Once
 
 FORMATS = ("table", "plain", "json", "junit")
@@ -45,7 +47,7 @@ def check(
     from opsctl.views.check import conditions
 
     composition = run.composition
-    when = moment("--at", at, composition.clock.now()) if at else None
+    when = past("--at", at, composition.clock.now()) if at is not None else None
     chosen = select(composition, services)
     full = len(chosen) == len(composition.rules.rules)
     if notify and not composition.pagers:
@@ -54,12 +56,17 @@ def check(
             hint="add [contexts.NAME.pagerduty], or leave --notify out",
         )
     world = composition.world()
-    once = run_once(world, chosen, full=full, notify=notify, at=when)
-    held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on=fail_on, on_unknown=on_unknown)
+
+    def found(report: CycleReport) -> frozenset[ExitCode]:
+        return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on=fail_on, on_unknown=on_unknown)
+
+    once = run_once(world, chosen, full=full, notify=notify, at=when, ending=lambda report: worst(found(report)))
+    held = found(once.report)
     if once.action_failed:
         held |= {ExitCode.ACTION}
     code = worst(held)
     finish(world, once, code)
+    run.code = int(code)
     emit(run, once, form, held, on_unknown=on_unknown)
     composition.close()
     if code:
@@ -79,7 +86,10 @@ def emit(run: Frame, once: Once, form: str, held: frozenset[ExitCode], *, on_unk
     elif form == "junit":
         from opsctl.render.junit import junit
 
-        sys.stdout.write(junit(report.verdicts, report.at))
+        document = junit(report.verdicts, report.at)
+        if not whole_unicode(sys.stdout):
+            document = document.encode("ascii", "xmlcharrefreplace").decode("ascii")
+        sys.stdout.write(document)
     else:
         text(run, once, form)
     for backend in report.backends:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import Json, Timeout, duration
+from opsctl.cli.options import Json, Timeout, duration, timeout_seconds
 from opsctl.core.rules import State
-from opsctl.errors import UsageError, worst
+from opsctl.errors import worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,10 @@ def doctor(
     run = frame()
     age = duration("--max-age", max_age) if max_age is not None else None
     limit = run.composition.context.limits.request
-    seconds = (duration("--timeout", timeout) if timeout else limit).total_seconds()
-    if seconds <= 0:
-        raise UsageError(f"--timeout {timeout}: expected a duration longer than 0s")
+    seconds = timeout_seconds(timeout) if timeout is not None else limit.total_seconds()
     findings = examine(run.composition, os.environ, seconds, age)
     code = worst(frozenset(finding.code for finding in findings))
+    run.code = int(code)
     if json:
         _write_json(run, findings, int(code))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer._click.globals import get_current_context
+
+from opsctl.cli.streams import talk, whole_unicode
 
 if TYPE_CHECKING:
     from opsctl.app import Composition
@@ -28,6 +31,7 @@ class Frame:
     utc: bool = False
     quiet: bool = False
     debug: bool = False
+    code: int = 0  # what the process will say, once a command knows: it holds though stdout breaks
     compose_with: Callable[[Frame], Composition] | None = field(default=None, repr=False)
 
     @cached_property
@@ -57,11 +61,11 @@ class Frame:
     def say(self, line: str) -> None:
         """Talk: one line on stderr, unless --quiet."""
         if not self.quiet:
-            sys.stderr.write(line + "\n")
+            talk(line + "\n")
 
     def warn(self, line: str) -> None:
         """Something that a person must see: one line on stderr whatever the flags."""
-        sys.stderr.write(line + "\n")
+        talk(line + "\n")
 
 
 def frame() -> Frame:
@@ -76,4 +80,22 @@ def write_json(schema: str, body: dict[str, Any]) -> None:
     import msgspec
 
     raw = msgspec.json.encode({"schema": f"opsctl/{schema}", **body}, order="deterministic")
-    sys.stdout.write(msgspec.json.format(raw, indent=2).decode() + "\n")
+    text = msgspec.json.format(raw, indent=2).decode()
+    sys.stdout.write(_escaped(text, whole_unicode(sys.stdout)) + "\n")
+
+
+# C1 controls, what has no width, changes direction or ends a line: legal in JSON, and not for a terminal.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]")
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
+
+
+def _escaped(text: str, unicode: bool) -> str:
+    """The same JSON with those characters as `\\uNNNN`; without `unicode` all that are not ASCII."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return (_UNSEEN if unicode else _NOT_ASCII).sub(lambda found: _units(found[0]), text)
+
+
+def _units(character: str) -> str:
+    raw = character.encode("utf-16-be")
+    return "".join(f"\\u{raw[i]:02x}{raw[i + 1]:02x}" for i in range(0, len(raw), 2))

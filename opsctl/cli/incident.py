@@ -183,8 +183,8 @@ def _one(incidents: Sequence[Incident], selector: str) -> Incident:
 
 def _matches(one: Incident, selector: str) -> bool:
     number = selector.removeprefix("#")
-    if number.isdigit() and (selector.startswith("#") or len(number) < 8):
-        return one.episode == int(number)
+    if number.isascii() and number.isdigit() and (selector.startswith("#") or len(number) < 8):
+        return str(one.episode) == (number.lstrip("0") or "0")
     if _is_key(selector) and one.key.removeprefix("opsctl/").startswith(selector.removeprefix("opsctl/").lower()):
         return True
     return fnmatch.fnmatchcase(one.rule_name.lower(), selector.lower())

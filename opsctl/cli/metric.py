@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import At, Json, Output, Since, Timeout, To, chosen_output, duration, moment
+from opsctl.cli.options import At, Json, Output, Since, Timeout, To, chosen_output, duration, moment, timeout_seconds
 from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Vector
 from opsctl.errors import AuthError, UnknownError, UsageError
 
@@ -25,7 +25,7 @@ def query(
     """Evaluate an expression at one time."""
     run = frame()
     form = chosen_output(run, output, json)
-    when = moment("--at", at, run.composition.clock.now()) if at else run.composition.clock.now()
+    when = moment("--at", at, run.composition.clock.now()) if at is not None else run.composition.clock.now()
     text = _expression(expression)
     reading = run.composition.metrics.instant(text, when, _timeout(run, timeout))
     vector = _answer(run, text, reading)
@@ -64,7 +64,7 @@ def range_(
     run = frame()
     form = chosen_output(run, output, json)
     now = run.composition.clock.now()
-    end = moment("--to", to, now) if to else now
+    end = moment("--to", to, now) if to is not None else now
     start = moment("--since", since, end)
     width = duration("--step", step)
     if end < start:
@@ -131,6 +131,8 @@ def _print_series(run: Frame, series: list[Any], form: str) -> None:
 def _expression(text: str) -> str:
     if text == "-":
         text = sys.stdin.read()
+    if not text.isascii() and any("\ud800" <= ch <= "\udfff" for ch in text):
+        raise UsageError("the expression is not UTF-8")
     if not text.strip():
         raise UsageError("the expression is empty")
     return text.strip()
@@ -139,7 +141,7 @@ def _expression(text: str) -> str:
 def _timeout(run: Frame, text: str | None) -> float:
     if text is None:
         return run.composition.context.limits.request.total_seconds()
-    return duration("--timeout", text).total_seconds()
+    return timeout_seconds(text)
 
 
 def _answer(run: Frame, text: str, reading: Reading[Any]) -> Any:

@@ -19,6 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
 At = Annotated[str | None, typer.Option("--at", help="Evaluate at this time: RFC 3339, unix seconds, or 15m (ago).")]
 Since = Annotated[str, typer.Option("--since", help="Start this long ago, or at this time.")]
 To = Annotated[str | None, typer.Option("--to", help="End at this time; default now.")]
+_LONGEST_TIMEOUT = 3600.0
 Timeout = Annotated[
     str | None, typer.Option("--timeout", help="Per request, such as 5s; default from the configuration.")
 ]
@@ -53,7 +54,7 @@ def moment(flag: str, text: str, now: datetime) -> datetime:
         return now
     try:
         return now - parse_duration(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return datetime.fromtimestamp(float(text), UTC)
@@ -67,4 +68,23 @@ def moment(flag: str, text: str, now: datetime) -> datetime:
         ) from None
     if at.tzinfo is None:
         raise UsageError(f"{flag} {text}: which zone? add Z or +02:00")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{flag} {text}: too far away") from None
+
+
+def past(flag: str, text: str, now: datetime) -> datetime:
+    """`moment`, for what is judged: nothing is known of a time to come."""
+    at = moment(flag, text, now)
+    if at > now:
+        raise UsageError(f"{flag} {text}: that is in the future, now is {now:%Y-%m-%dT%H:%M:%SZ}")
+    return at
+
+
+def timeout_seconds(text: str) -> float:
+    """The seconds of --timeout: more than none, at most an hour."""
+    seconds = duration("--timeout", text).total_seconds()
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise UsageError(f"--timeout {text}: expected longer than 0s and at most 1h")
+    return seconds

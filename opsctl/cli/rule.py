@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import At, Json, Output, chosen_output, moment
+from opsctl.cli.options import At, Json, Output, chosen_output, past
 from opsctl.cli.selection import Services, pick, select
 from opsctl.core.slo import Slo
 from opsctl.core.windows import format_duration
@@ -72,16 +72,17 @@ def evaluate(
     composition = run.composition
     rule = pick(composition.rules.rules, name, "rule")
     now = composition.clock.now() - composition.context.offsets.metrics
-    when = moment("--at", at, now) if at else now
+    when = past("--at", at, composition.clock.now()) if at is not None else now
     once = run_once(composition.world(), (rule,), full=False, notify=False, at=when)
     held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on="page", on_unknown="fail")
+    run.code = int(worst(held))
     if form == "json":
         write_json("rule/eval/v1", {"at": once.report.at, "verdict": verdict_body(once.report.verdicts[0])})
     else:
         _print(run, once)
     composition.close()
-    if code := worst(held):
-        raise typer.Exit(int(code))
+    if run.code:
+        raise typer.Exit(run.code)
 
 
 def _print(run: Frame, once: Once) -> None:

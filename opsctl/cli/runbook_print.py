@@ -53,10 +53,16 @@ class Terminal:
         if not self._there:
             return None
         words = {"approval": "approve", "manual": "done", "happened": "it happened"}[question.kind]
+        # An approval opens a mutation: it wants the whole word. What was done by hand takes y.
+        short = {} if question.kind == "approval" else {"y": True, "n": False}
+        known = {"yes": True, "no": False, **short}
         while True:
-            said = self.line(f"    {words}? [yes/no] ")
-            if said is None or said in ("yes", "no"):
-                return None if said is None else said == "yes"
+            said = self.line(f"    {words}? [{'yes/no' if not short else 'y/n'}] ")
+            if said is None:
+                return None
+            if said.lower() in known:
+                return known[said.lower()]
+            self._run.warn(f"    please type {'yes or no, the whole word' if not short else 'y or n'}")
 
     def line(self, prompt: str) -> str | None:
         """One line that a person types, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +31,10 @@ def select(composition: Composition, words: list[str] | None) -> tuple[Rule, ...
         return rules
     known = sorted({rule.service for rule in rules if rule.service})
     wanted: set[str] = set()
-    for word in _words(words):
+    asked = _words(words)
+    if not asked:
+        raise UsageError("stdin named no service", hint="write their names to it, or leave - out for all")
+    for word in asked:
         found = fnmatch.filter(known, word)
         if not found:
             raise UsageError(_nothing(word, known, composition))
@@ -47,6 +49,8 @@ def _words(words: list[str]) -> list[str]:
 def _nothing(word: str, known: list[str], composition: Composition) -> str:
     if composition.catalogue.get(word) is not None:
         return f"service {word} is in the catalogue and no rule is about it"
+    import difflib
+
     near = difflib.get_close_matches(word, known, n=1)
     return f"no rule is about a service {word}" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -56,5 +60,7 @@ def pick(rules: tuple[Rule, ...], name: str, kind: str) -> Rule:
     for rule in rules:
         if name in (rule.name, rule.uid):
             return rule
+    import difflib
+
     near = difflib.get_close_matches(name, [rule.name for rule in rules], n=1)
     raise UsageError(f"no {kind} {name}" + (f"; did you mean {near[0]}?" if near else ""))

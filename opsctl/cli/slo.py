@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import At, Json, Output, chosen_output, moment
+from opsctl.cli.options import At, Json, Output, chosen_output, past
 from opsctl.cli.selection import Services, pick, select
 from opsctl.core.slo import Slo
 from opsctl.core.windows import format_duration, grid_point
-from opsctl.errors import AuthError, UnknownError, UsageError
+from opsctl.errors import AuthError, ExitCode, UnknownError, UsageError
 
 if TYPE_CHECKING:
     from opsctl.core.memory import BudgetAnswer
@@ -142,17 +142,24 @@ def budget(services: Services = None, at: At = None, output: Output = None, json
     form = chosen_output(run, output, json)
     composition = run.composition
     clock = composition.clock
-    when = grid_point(moment("--at", at, clock.now()) if at else clock.now() - composition.context.offsets.metrics)
+    late = composition.context.offsets.metrics
+    when = grid_point(past("--at", at, clock.now()) if at is not None else clock.now() - late)
     found: list[tuple[Slo, BudgetAnswer, BudgetEvidence | None]] = []
     auth: list[str] = []
-    timeout = composition.context.limits.request.total_seconds()
+    request = composition.context.limits.request.total_seconds()
+    deadline = clock.monotonic() + composition.context.limits.cycle.total_seconds()
     for slo in _slos(run, services):
         query = slo.queries[slo.period]
-        answers = {text: composition.metrics.instant(text, when, timeout) for text in (query.part, query.total)}
+        answers = {
+            text: composition.metrics.instant(text, when, max(0.0, min(request, deadline - clock.monotonic())))
+            for text in (query.part, query.total)
+        }
         auth += _auth_problems(answers.values())
         answer = budget_answer(slo, when, answers)
         found.append((slo, answer, budget_evidence(slo, answer)))
     found.sort(key=lambda item: (item[2] is not None, item[2].remaining if item[2] else 0.0))
+    missing = [slo.name for slo, _, evidence in found if evidence is None]
+    run.code = ExitCode.AUTH if auth else ExitCode.UNKNOWN if missing else ExitCode.OK
     if form == "json":
         write_json("slo/budget/v1", {"at": when, "budgets": [_budget_body(*item) for item in found]})
     else:
@@ -160,7 +167,6 @@ def budget(services: Services = None, at: At = None, output: Output = None, json
     composition.close()
     if auth:
         raise AuthError(auth[0])
-    missing = [slo.name for slo, _, evidence in found if evidence is None]
     if missing:
         raise UnknownError(f"no budget can be told for {len(missing)} of {len(found)} SLOs: {', '.join(missing[:5])}")
 

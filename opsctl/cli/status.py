@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from opsctl.cli.frame import frame, write_json
-from opsctl.cli.options import At, Json, Output, chosen_output, moment
+from opsctl.cli.options import At, Json, Output, chosen_output, past
 from opsctl.cli.selection import Services, select
 from opsctl.errors import ExitCode, worst
+
+if TYPE_CHECKING:
+    from opsctl.engine import CycleReport
 
 
 def status(services: Services = None, at: At = None, output: Output = None, json: Json = False) -> None:
     """Judge now and show one line a service; the exit code is that of `opsctl check`."""
     from opsctl.render.check import footer
     from opsctl.render.table import Column, write_rows
-    from opsctl.schedule import finish, run_once
+    from opsctl.render.text import clean
+    from opsctl.schedule import run_once
     from opsctl.views.check import conditions, service_lines
 
     run = frame()
@@ -24,11 +29,17 @@ def status(services: Services = None, at: At = None, output: Output = None, json
     composition = run.composition
     rules = select(composition, services)
     world = composition.world()
-    when = moment("--at", at, composition.clock.now()) if at else None
-    once = run_once(world, rules, full=len(rules) == len(composition.rules.rules), notify=False, at=when)
-    held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on="page", on_unknown="fail")
+    when = past("--at", at, composition.clock.now()) if at is not None else None
+
+    def found(report: CycleReport) -> frozenset[ExitCode]:
+        return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on="page", on_unknown="fail")
+
+    full = len(rules) == len(composition.rules.rules)
+    once = run_once(world, rules, full=full, notify=False, at=when, ending=lambda report: worst(found(report)))
+    held = found(once.report)
     if once.action_failed:
         held |= {ExitCode.ACTION}
+    run.code = int(worst(held))
     rows = service_lines(once.report.verdicts)
     if form == "json":
         services_body = [
@@ -48,13 +59,9 @@ def status(services: Services = None, at: At = None, output: Output = None, json
             sys.stdout.write(footer(once.report, utc=run.utc) + "\n")
     for backend in once.report.backends:
         if backend.status != "ok":
-            from opsctl.render.text import clean
-
             run.warn(f"opsctl: {clean(backend.name)}: {clean(backend.error or backend.status)}")
     for problem in once.problems:
-        run.warn(f"opsctl: {problem}")
-    code = worst(held)
-    finish(world, once, code)
+        run.warn(f"opsctl: {clean(problem)}")
     composition.close()
-    if code:
-        raise typer.Exit(int(code))
+    if run.code:
+        raise typer.Exit(run.code)

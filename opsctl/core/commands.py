@@ -8,28 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, Union
 
 from opsctl.core.alerts import Alert, AlertState
 from opsctl.core.keys import dedup_key, key_of
+from opsctl.core.policy import Policy
 from opsctl.core.signals import Labels
 from opsctl.core.slo import Severity
 
 RUNS_MISSING = 3
 """So many full runs in a row must miss a rule before its incident is closed as an orphan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient delivery is; the defaults are the settings' own."""
-
-    hold_open: timedelta = timedelta(minutes=5)
-    reopen_after: timedelta = timedelta(minutes=15)
-    repeat_interval: timedelta = timedelta(hours=1)
-    not_after: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
+_LONGEST = 100  # characters; Python refuses to read numbers of thousands of digits
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 
 
@@ -14,13 +15,16 @@ def parse_duration(text: str) -> timedelta:
     """Read `1h30m`, `5m`, `30d`, `250ms` (Prometheus's grammar: falling units, each once); ValueError otherwise."""
     if text == "0":
         return timedelta(0)
-    match = _DURATION.fullmatch(text)
+    match = _DURATION.fullmatch(text) if len(text) <= _LONGEST else None
     if not text or match is None:
         raise ValueError(f"not a duration: {text!r}")
     total = sum(
         int(n) * _UNITS[u] for n, u in zip(match.groups(), ("y", "w", "d", "h", "m", "s", "ms"), strict=True) if n
     )
-    return timedelta(milliseconds=total)
+    try:
+        return timedelta(milliseconds=total)
+    except OverflowError:
+        raise ValueError(f"too long a duration: {text!r}") from None
 
 
 def format_duration(value: timedelta) -> str:

@@ -15,7 +15,6 @@ from typing import Literal
 from opsctl.core.alerts import Alert
 from opsctl.core.budget import budget_answer
 from opsctl.core.judge import Judged, judge_slo
-from opsctl.core.judge_rule import judge_alerting
 from opsctl.core.look_back import Ask
 from opsctl.core.memory import BudgetAnswer, Memory, Remembered
 from opsctl.core.rules import AlertingRule, Rule, Verdict
@@ -169,6 +168,8 @@ class _Work:
         def one(rule: Rule, ask: Ask) -> Judged:
             was = self.memory.rules.get(rule.uid)
             if isinstance(rule, AlertingRule):
+                from opsctl.core.judge_rule import judge_alerting
+
                 step = _step(rule, self.at)
                 return judge_alerting(rule, step, answers[rule.expr, step - rule.query_offset], ask, was=was)
             had_data = rule.uid in self.memory.had_data

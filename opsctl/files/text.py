@@ -5,7 +5,6 @@ Must never show more of a file than the caller asked for: a file may hold a secr
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +56,8 @@ def size_words(size: int) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be, whatever its case and separators."""
+    import difflib
+
     words = {plain(name): name for name in sorted(known)}
     found = difflib.get_close_matches(plain(word), words, n=1, cutoff=0.6)
     return words[found[0]] if found else None

@@ -42,9 +42,9 @@ def _quoted(message: str, found: tuple[Token, ...]) -> int | None:
         if column is not None:
             return column
     if "aggregat" in message:
-        return next((t.at + 1 for t in found if t.text in AGGREGATIONS), None)
+        return next((t.at + 1 for t in found if t.word in AGGREGATIONS), None)
     if "comparison" in message.lower() or "BOOL" in message or "binary" in message:
-        return next((t.at + 1 for t in found if t.text in _BINARY and t.inside != "{"), None)
+        return next((t.at + 1 for t in found if t.word in _BINARY and t.inside != "{"), None)
     if "selector" in message:
         return next((t.at + 1 for t in found if t.text in ("{", "[")), None)
     return found[0].at + 1
@@ -64,9 +64,9 @@ def _break(found: tuple[Token, ...], text: str) -> tuple[int, str]:
                 return token.at, f"unexpected {token.text!r}: an expression is expected here"
             wants = token.text == "("
             continue
-        if token.text in _BINARY or token.text == ",":
+        if token.word in _BINARY or token.text == ",":
             wants = True
-        elif token.text not in (")", "(", "[", "]", "@", "offset", "{"):
+        elif token.word not in (")", "(", "[", "]", "@", "offset", "{"):
             return token.at, f"unexpected {token.text!r} after an expression"
     if wants:
         return len(text.rstrip()), "the expression ends where an operand is expected"
@@ -76,7 +76,7 @@ def _break(found: tuple[Token, ...], text: str) -> tuple[int, str]:
 def _begins(token: Token) -> bool:
     if token.kind in ("number", "duration", "string"):
         return True
-    return token.text in ("(", "{", ")") or (token.kind == "name" and token.text not in RESERVED)
+    return token.text in ("(", "{", ")") or (token.kind == "name" and token.word not in RESERVED)
 
 
 def _outside(found: tuple[Token, ...]) -> Iterator[tuple[Token, str]]:
@@ -85,15 +85,15 @@ def _outside(found: tuple[Token, ...]) -> Iterator[tuple[Token, str]]:
     while i < len(found):
         token = found[i]
         following = found[i + 1].text if i + 1 < len(found) else ""
-        if token.inside in ("{", "[") or token.text in ("}", "]", "bool"):
+        if token.inside in ("{", "[") or token.word in ("}", "]", "bool"):
             i += 1
-        elif token.text in GROUPINGS and (following == "(" or token.text.startswith("group_")):
+        elif token.word in GROUPINGS and (following == "(" or token.word.startswith("group_")):
             i += 1
             if following == "(":
                 while i < len(found) and found[i].text != ")":
                     i += 1
                 i += 1
-        elif token.text in ("offset", "@"):
+        elif token.word in ("offset", "@"):
             yield token, following
             i += 2 + (following in ("+", "-")) + 2 * (following in ("start", "end"))
         else:
@@ -113,6 +113,6 @@ def _inside(found: tuple[Token, ...]) -> tuple[int, str]:
             return token.at, f'unexpected {token.text!r}: a matcher is label="value"'
         if before.text == "[" and token.kind not in ("duration", "number"):
             return token.at, f"unexpected {token.text!r}: a duration is expected here"
-        if before.text == "offset" and token.kind not in ("duration", "number") and token.text not in ("-", "+"):
+        if before.word == "offset" and token.kind not in ("duration", "number") and token.text not in ("-", "+"):
             return token.at, f"unexpected {token.text!r}: a duration is expected here"
     return found[0].at, "not a PromQL expression"

@@ -11,7 +11,6 @@ NATIVE = frozenset(
 EXPERIMENTAL = frozenset(
     {
         "end",
-        "first_over_time",
         "mad_over_time",
         "max_of",
         "min_of",
@@ -19,6 +18,7 @@ EXPERIMENTAL = frozenset(
         "sort_by_label",
         "sort_by_label_desc",
         "start",
+        "start_timestamp",
         "step",
         "ts_of_first_over_time",
         "ts_of_last_over_time",
@@ -77,6 +77,7 @@ FUNCTIONS = DATES | frozenset(
         "deriv",
         "double_exponential_smoothing",
         "exp",
+        "first_over_time",
         "floor",
         "histogram_fraction",
         "histogram_quantile",

@@ -42,6 +42,11 @@ class Token:
     inside: str = ""  # the innermost open bracket around it: "", "(", "[" or "{"
 
     @property
+    def word(self) -> str:
+        """The text as a keyword: those may be written in any case."""
+        return self.text.lower() if self.kind == "name" else self.text
+
+    @property
     def end(self) -> int:
         """Where the next one may begin."""
         return self.at + len(self.text)
@@ -105,13 +110,14 @@ def _cap_depth(found: tuple[Token, ...]) -> None:
     groups = [_Group()]
     for token in found:
         if token.kind == "bracket" and token.text in _OPEN:
+            groups[-1].operators += token.text == "["  # a subquery of a subquery of …
             groups.append(_Group())
         elif token.kind == "bracket":
             depth = groups.pop().depth + 1
             groups[-1].deepest = max(groups[-1].deepest, depth)
         elif token.text == ",":
             groups[-1] = _Group(before=groups[-1].depth)
-        elif token.text in _CHAINS and token.inside != "{":
+        elif token.word in _CHAINS and token.inside != "{":
             groups[-1].operators += 1
         if groups[-1].depth > DEPTH_MAX:
             message = f"nested deeper than {DEPTH_MAX} (each operator of a chain counts)"

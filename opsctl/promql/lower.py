@@ -5,7 +5,6 @@ Must never hand that parser a text that `lexer` has not cut, capped and rewritte
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -31,11 +30,12 @@ from opsctl.promql.ast import (
     Text,
 )
 from opsctl.promql.blame import blame
-from opsctl.promql.errors import PromqlError, UnsupportedError
-from opsctl.promql.grammar import ALIASES, EXPERIMENTAL, EXPERIMENTAL_AGGREGATIONS, NATIVE
+from opsctl.promql.errors import PromqlError
+from opsctl.promql.grammar import ALIASES
 from opsctl.promql.lexer import WINDOW, Token, tokens
 from opsctl.promql.places import places
 from opsctl.promql.quoting import requoted
+from opsctl.promql.scope import refuse
 
 TIME_MAX_MS = 2**43 - 1  # what the store's keys hold: 278 years around the epoch
 _OPS: dict[str, MatchOp] = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
@@ -45,7 +45,8 @@ _SIGNS = ("+", "-")
 def parse(text: str) -> Expr:
     """The tree of an expression; `PromqlError` says what is wrong where, `UnsupportedError` names what is refused."""
     found = tokens(text)
-    _refuse(found)
+    _refuse_placeholders(found)
+    refuse(found)
     times, rewritten = _rewrite(text, found)
     try:
         tree = promql_parser.parse(rewritten)
@@ -58,16 +59,8 @@ def parse(text: str) -> Expr:
     return _Lowering(found, times).lower(tree)
 
 
-def _refuse(found: tuple[Token, ...]) -> None:
-    """Valid syntax of newer servers that the parser does not know, by name."""
-    for before, token in itertools.pairwise(found):
-        ended = before.text in ("]", "}", ")") or before.kind in ("name", "duration")
-        if token.text in ("anchored", "smoothed") and ended and not token.inside == "{":
-            raise UnsupportedError(f"`{token.text}` is", column=token.at + 1)
-        arithmetic = token.inside == "[" and (token.kind in ("operator", "name") or token.text == "(")
-        called = token.text in ("(", "step", "range", "min_of", "max_of", "min", "max") and token.inside != "{"
-        if arithmetic or (before.text == "offset" and called):
-            raise UnsupportedError("duration arithmetic is", column=token.at + 1)
+def _refuse_placeholders(found: tuple[Token, ...]) -> None:
+    for token in found:
         if token.kind == "window":
             raise PromqlError(f"{WINDOW} has to be replaced by a duration first", column=token.at + 1)
 
@@ -205,19 +198,10 @@ class _Lowering:
 
     def _call(self, node: Any) -> Expr:
         name, at = node.func.name, self._place("call")
-        column = at + 1 if at >= 0 else None
-        if name in NATIVE:
-            raise UnsupportedError(f"native histograms ({name}) are", column=column)
-        if name == "info":
-            raise UnsupportedError("info() is", column=column)
-        if name in EXPERIMENTAL:
-            raise UnsupportedError(f"the experimental function {name}() is", column=column)
         return Call(name, tuple(self.lower(arg) for arg in node.args), at)
 
     def _aggregate(self, node: Any) -> Expr:
         op, at = str(node.op), self._place("call")
-        if op in EXPERIMENTAL_AGGREGATIONS:
-            raise UnsupportedError(f"the experimental aggregation {op} is", column=at + 1 if at >= 0 else None)
         param = None if node.param is None else self.lower(node.param)
         inner = self.lower(node.expr)
         labels = () if node.modifier is None else tuple(node.modifier.labels)
@@ -230,9 +214,6 @@ class _Lowering:
         op, modifier = str(node.op), node.modifier
         if modifier is None:
             return Binary(op, left, right, at=left.at)
-        fill = modifier.fill_values
-        if fill is not None and (fill.lhs is not None or fill.rhs is not None):
-            raise UnsupportedError("the experimental modifier fill is")
         returns_bool = bool(modifier.return_bool) and op in COMPARISONS
         return Binary(op, left, right, returns_bool, _matching(modifier), left.at)
 

@@ -34,6 +34,11 @@ def _last(windows: Windows) -> Answer:
     return windows.flat.take(np.where(there, windows.high - 1, 0)), there
 
 
+def _first(windows: Windows) -> Answer:
+    there = np.broadcast_to(windows.count() >= 1, windows.shape)
+    return windows.flat.take(np.where(there, windows.low, 0)), there
+
+
 def _count(windows: Windows) -> Answer:
     count = np.broadcast_to(windows.count(), windows.shape)
     return count.astype(np.float64), count >= 1
@@ -138,6 +143,7 @@ PLAIN: dict[str, Callable[[Windows], Answer]] = {
     "delta": lambda w: extrapolated(w, counter=False, per_second=False),
     "irate": lambda w: instant(w, per_second=True),
     "idelta": lambda w: instant(w, per_second=False),
+    "first_over_time": _first,
     "last_over_time": _last,
     "count_over_time": _count,
     "present_over_time": _present,

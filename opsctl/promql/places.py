@@ -22,12 +22,12 @@ def places(found: tuple[Token, ...]) -> Iterator[tuple[str, int]]:
     i = 0
     while i < len(found):
         token = found[i]
-        following = found[i + 1].text if i + 1 < len(found) else ""
+        following = found[i + 1].word if i + 1 < len(found) else ""
         if token.inside in ("{", "["):
             i += 1
-        elif token.text in ("offset", "@"):
+        elif token.word in ("offset", "@"):
             i = _after_modifier(found, i)
-        elif token.text in GROUPINGS and following == "(":
+        elif token.word in GROUPINGS and following == "(":
             i = _closing(found, i + 1) + 1
         else:
             kind = _kind(token, following)
@@ -42,11 +42,11 @@ def _kind(token: Token, following: str) -> str:
         return "number"
     if token.kind == "string" or token.text == "{":
         return "string" if token.kind == "string" else "selector"
-    if token.kind != "name" or token.text in RESERVED:
+    if token.kind != "name" or token.word in RESERVED:
         return ""
     if token.text.lower() in ("inf", "nan"):
         return "number"
-    grouped = token.text in AGGREGATIONS and following in ("by", "without")
+    grouped = token.word in AGGREGATIONS and following in ("by", "without")
     return "call" if following == "(" or grouped else "selector"
 
 
@@ -55,7 +55,7 @@ def _after_modifier(found: tuple[Token, ...], i: int) -> int:
     i += 1
     if i < len(found) and found[i].text in _SIGNS:
         i += 1
-    if i < len(found) and found[i].text in ("start", "end"):
+    if i < len(found) and found[i].word in ("start", "end"):
         return i + 3
     return i + 1
 

@@ -18,7 +18,7 @@ _CLASSES = {
 _FLAGS = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?(\)|:)")
 _NAMED = re.compile(r"\(\?P?<([A-Za-z_][A-Za-z0-9_]*)>")
 _ENDLESS = re.compile(r"[*+]|\{\d+,\}")
-_OPEN_COUNT = re.compile(r"\{\d+,\}\Z")
+_COUNT = re.compile(r"\{\d+(?:,\d*)?\}\Z")
 _POSIX = re.compile(r"\[:(\^?)([a-z]+):\]")
 
 
@@ -78,9 +78,11 @@ class _Translation:
 
     def _quantifier(self, char: str) -> None:
         """`a*+` is possessive in Python and wrong in RE2."""
-        self._repeats[-1] = (
-            self._repeats[-1] or char in "*+" or _OPEN_COUNT.search(self._text, 0, self._at + 1) is not None
-        )
+        counted = _COUNT.search(self._text, 0, self._at + 1) if char == "}" else None
+        if char == "}" and counted is None:  # an ordinary character
+            self._take(1)
+            return
+        self._repeats[-1] |= char in "*+" or (counted is not None and counted[0].endswith(",}"))
         if self._text.startswith("+", self._at + 1):
             raise PromqlError(f"the pattern {self._text!r} repeats a repetition: {char}+")
         self._take(2 if self._text.startswith("?", self._at + 1) and char != "}" else 1)

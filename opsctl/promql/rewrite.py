@@ -40,8 +40,8 @@ def with_window(text: str, duration_text: str) -> str:
 
 
 def _is_duration(found: tuple[Token, ...], i: int) -> bool:
-    before = found[i - 1].text if i else ""
-    if before == "-" and i > 1 and found[i - 2].text == "offset":
+    before = found[i - 1].word if i else ""
+    if before == "-" and i > 1 and found[i - 2].word == "offset":
         return True
     return before in ("[", "offset") or (before == ":" and found[i].inside == "[")
 

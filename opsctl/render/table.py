@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 from opsctl.render.text import clean
 
+_GAP = 2
+_NARROW = 36  # columns; less than this is no place for a sentence
 STYLES = {"✔": "green", "!": "yellow", "✖": "bold red", "?": "magenta", "~": "dim"}
 
 
@@ -35,11 +38,26 @@ def write_rows(
 
 
 def _table(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:
+    """As rich draws it; where the last, wrapping column would get too narrow it goes below its row instead."""
+    widest = [max([len(column.name), *(len(row[i]) for row in rows)]) for i, column in enumerate(columns)]
+    fixed = sum(width + _GAP for width, column in zip(widest, columns, strict=True) if not column.wrap)
+    narrow = columns[-1].wrap and len(columns) > 2 and widest[-1] > _width() - fixed < _NARROW
+    if not narrow:
+        return _drawn(columns, rows, color=color)
+    head, *lines = _drawn(columns[:-1], [row[:-1] for row in rows], color=color).splitlines()
+    out = [head]
+    for line, row in zip(lines, rows, strict=True):
+        out.append(line)
+        out += textwrap.wrap(row[-1], _width(), initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(out) + "\n"
+
+
+def _drawn(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(
             column.name,

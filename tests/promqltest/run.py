@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def check(engine: Engine, case: Eval) -> None:
         return
     for text, at in ((case.expr, case.start_ms), *_pinned(case)):
         pinned = text != case.expr
-        _check_one(case, lambda text=text, at=at: engine.instant(text, at), pinned=pinned, note=f"{text} at {at}")
+        _check_one(case, partial(engine.instant, text, at), pinned=pinned, note=f"{text} at {at}")
         if case.wants("fail") or case.range_vector or case.text is not None or case.wants("ordered"):
             continue
         try:

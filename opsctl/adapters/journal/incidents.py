@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opsctl.adapters.journal.outbox import OutboxTable
 from opsctl.adapters.journal.rows import command_values, insert, micros, time, time_or_none
-from opsctl.core.commands import Acknowledge, Change, Command, Cycle, JournalAlert, Plan, Resolve
-from opsctl.core.events import event_of
 from opsctl.core.slo import Severity
 from opsctl.ports import Incident, Moment
+
+if TYPE_CHECKING:  # at run time only what is delivered needs them
+    from opsctl.core.commands import Change, Command, Cycle, JournalAlert, Plan
 
 _INCIDENTS = """
 SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.alert, '$.frozen') AS frozen,
@@ -62,6 +63,7 @@ class IncidentTable(OutboxTable):
 
     def acknowledge(self, episode: int, who: str, at: datetime, not_after: datetime) -> bool:
         """A person takes an incident; false if somebody did before, or it is closed."""
+        from opsctl.core.commands import Acknowledge
 
         def work(db: sqlite3.Connection) -> bool:
             row = _open_episode(db, episode)
@@ -79,6 +81,7 @@ class IncidentTable(OutboxTable):
 
     def resolve(self, episode: int, who: str, at: datetime, not_after: datetime) -> bool:
         """A person closes an incident; false if it was closed. The alert may open another after `reopen_after`."""
+        from opsctl.core.commands import Resolve
 
         def work(db: sqlite3.Connection) -> bool:
             row = _open_episode(db, episode)
@@ -106,6 +109,8 @@ class IncidentTable(OutboxTable):
     def _enqueue(
         self, db: sqlite3.Connection, command: Command, links: dict[str, str], at: datetime, not_after: datetime
     ) -> None:
+        from opsctl.core.events import event_of
+
         body = event_of(command, self.namespace, links)
         insert(db, "outbox", command_values(command, body, at, not_after), verb="INSERT OR IGNORE")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from opsctl.adapters.journal.database import Damaged, Database
 from opsctl.adapters.journal.rows import insert, micros, outbox_row_from, time
-from opsctl.core.outbox import BURST, Bucket, OutboxRow, RowState
-from opsctl.ports import Delivery
+
+if TYPE_CHECKING:  # at run time only the sender's questions need them
+    from opsctl.core.outbox import OutboxRow, RowState
+    from opsctl.ports import Delivery
 
 _UNFINISHED = """
 SELECT o.*,
@@ -37,6 +40,7 @@ class OutboxTable(Database):
 
     def take_token(self, channel: str, at: datetime) -> float:
         """Take one token of the channel's rate limit: 0.0, or the seconds until there is one."""
+        from opsctl.core.outbox import BURST, Bucket
 
         def work(db: sqlite3.Connection) -> float:
             row = db.execute("SELECT tokens, at FROM buckets WHERE channel = ?", (channel,)).fetchone()
@@ -49,6 +53,8 @@ class OutboxTable(Database):
 
     def attempt(self, row: OutboxRow, pager: str, at: datetime) -> OutboxRow:
         """Write that a request is about to be made; the row as it is now."""
+        from opsctl.core.outbox import RowState
+
         now = replace(row, attempts=row.attempts + 1, state=RowState.ATTEMPTED)
 
         def work(db: sqlite3.Connection) -> None:
@@ -73,6 +79,7 @@ class OutboxTable(Database):
 
     def settle(self, row: OutboxRow, delivery: Delivery, at: datetime) -> None:
         """Write the row as it is after its attempt, and what came back."""
+        from opsctl.core.outbox import RowState
 
         def work(db: sqlite3.Connection) -> None:
             accepted = micros(at) if row.state is RowState.ACCEPTED else None

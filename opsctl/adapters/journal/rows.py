@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from opsctl.core.alerts import Alert
-from opsctl.core.commands import Acknowledge, Command, JournalAlert, Resolve, Trigger
-from opsctl.core.outbox import OutboxRow, Priority, RowState
+
+if TYPE_CHECKING:  # at run time only what is delivered needs them
+    from opsctl.core.commands import Command, JournalAlert
+    from opsctl.core.outbox import OutboxRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -71,6 +74,8 @@ def journal_alert_values(known: JournalAlert, at: datetime) -> dict[str, object]
 
 def journal_alert_from(row: sqlite3.Row) -> JournalAlert:
     """A row of `alerts` as the core's type."""
+    from opsctl.core.commands import JournalAlert
+
     return JournalAlert(
         key=row["key"],
         alert=alert_from(row["alert"]),
@@ -87,6 +92,9 @@ def journal_alert_from(row: sqlite3.Row) -> JournalAlert:
 
 def command_values(command: Command, body: str, at: datetime, not_after: datetime) -> dict[str, object]:
     """A row of `outbox` for a command decided at `at`."""
+    from opsctl.core.commands import Acknowledge, Resolve, Trigger
+    from opsctl.core.outbox import Priority, RowState
+
     common: dict[str, object] = {
         "key": command.key,
         "episode": command.episode,
@@ -114,6 +122,8 @@ def command_values(command: Command, body: str, at: datetime, not_after: datetim
 
 def outbox_row_from(row: sqlite3.Row) -> OutboxRow:
     """A row of `outbox` (joined with its alert as `alert_is_on`) as the core's type."""
+    from opsctl.core.outbox import OutboxRow, RowState
+
     return OutboxRow(
         id=row["id"],
         key=row["key"],

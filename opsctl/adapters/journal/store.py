@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsctl.adapters.journal.database import Damaged
 from opsctl.adapters.journal.incidents import IncidentTable
@@ -16,12 +17,15 @@ from opsctl.adapters.journal.rows import (
     journal_alert_from,
     journal_alert_values,
     micros,
+    micros_or_none,
     time,
     time_or_none,
 )
-from opsctl.adapters.journal.runbooks import RunbookTable
-from opsctl.core.commands import Cycle, JournalAlert, Plan, plan
 from opsctl.ports import Clock, Committed, Fact, RuleVerdict, RunRecord, VerdictSpan
+
+if TYPE_CHECKING:  # a run that does not notify needs none of it
+    from opsctl.adapters.journal.runbooks import RunbookTable
+    from opsctl.core.commands import Cycle, JournalAlert, Plan
 
 KEPT = timedelta(days=400)
 """How long what ended is kept; `vacuum` takes the time before which it goes."""
@@ -33,6 +37,8 @@ class SqliteJournal(IncidentTable):
     @property
     def runbooks(self) -> RunbookTable:
         """The runs of runbooks."""
+        from opsctl.adapters.journal.runbooks import RunbookTable
+
         return RunbookTable(self)
 
     # -- what it remembers
@@ -82,6 +88,8 @@ class SqliteJournal(IncidentTable):
             _write_fact(db, fact)
         if cycle is None:
             return Committed(number, None)
+        from opsctl.core.commands import plan
+
         made = plan(_alerts(db), cycle, namespace=self.namespace, next_episode=_next_episode(db), sweep=sweep)
         self._record(db, made, cycle, number, now)
         _write_alerts(db, made, cycle.at)
@@ -135,6 +143,9 @@ def _write_run(db: sqlite3.Connection, run: RunRecord) -> int:
         "rules": len(run.verdicts),
         "pid": os.getpid(),
         "host": socket.gethostname(),
+        "ended": micros_or_none(run.ended),
+        "exit_code": run.exit_code,
+        "success": int(run.success),
     }
     return insert(db, "runs", values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,16 @@ def test_sparkline_spans_low_to_high_and_leaves_gaps() -> None:
 def test_sparkline_never_exceeds_its_width(values: list[float], width: int) -> None:
     """Any floats, infinities and NaN included."""
     assert len(sparkline(values, width)) <= width
+
+
+def test_a_sentence_without_room_goes_below_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a narrow terminal the last column is not squeezed to three letters a line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    out = io.StringIO()
+    columns = [Column("a"), Column("b"), Column("why", wrap=True)]
+    rows = [["x" * 20, "y" * 20, "burns its budget and nobody has looked at it yet, so please do"], ["1", "2", "ok"]]
+    write_rows(out, columns, rows, table=True, color=False)
+    lines = out.getvalue().splitlines()
+    assert lines[1].split() == ["x" * 20, "y" * 20]
+    assert lines[2] == "    burns its budget and nobody has looked at it yet, so"
+    assert lines[4].split() == ["1", "2"]
