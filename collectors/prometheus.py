@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import (
     Absent,
     Failed,

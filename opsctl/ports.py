@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol, Union
+
+from opsctl.core.frozen import dataclass
 
 if TYPE_CHECKING:  # a check needs none of runbooks and delivery
     from opsctl.core.binding import Bound

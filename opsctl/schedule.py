@@ -7,11 +7,12 @@ judge by itself, and never let a journal that cannot be trusted stop a page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsctl.core.catalogue import Catalogue
+from opsctl.core.frozen import dataclass
 from opsctl.core.policy import Policy
 from opsctl.core.rules import Outcome, Rule, Verdict
 from opsctl.core.slo import Severity, Slo
@@ -57,8 +58,11 @@ class Once:
 
     @property
     def action_failed(self) -> bool:
-        """Whether a page did not get through or the journal cannot be trusted: exit 5."""
-        return bool(self.problems) or (self.sent is not None and self.sent.failed)
+        """Whether a run that had to act could not: a page did not get through, or no journal can be trusted: exit 5.
+
+        A run that only judges says what is wrong with the journal and keeps its verdict: CI may have nowhere to write.
+        """
+        return self.sent is not None and (bool(self.problems) or self.sent.failed)
 
 
 def run_once(
@@ -106,7 +110,20 @@ def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
         record = _record(report, started, full=full, notify=True)
         committed = world.journal.commit(record, report.facts, _delivery(world, report, full=full))
     sent = drain(world.journal, world.pagers(), world.clock, world.send.total_seconds())
-    return Once(report, committed.run, sent, (*_problems(world), *sent.problems), open_incidents(world.journal))
+    problems = (*_problems(world), *sent.problems, *_still_unheard(world.journal, sent))
+    return Once(report, committed.run, sent, problems, open_incidents(world.journal))
+
+
+def _still_unheard(journal: Journal, sent: SendReport) -> tuple[str, ...]:
+    """Open pages that the pager refused in an earlier run: said in every run until a person knows of them."""
+    said = {row.episode for row in (*sent.dead, *sent.never_delivered)}
+    return tuple(
+        f"NOT DELIVERED: #{one.episode} ({one.rule_name}) is open and its page was refused: {one.last_error}; "
+        f"put that right, and tell the on-call engineer yourself"
+        for one in journal.incidents()
+        if one.severity == Severity.PAGE and one.delivery == "dead" and one.acknowledged is None
+        if one.episode not in said
+    )
 
 
 def finish(world: World, once: Once, code: ExitCode) -> None:

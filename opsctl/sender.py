@@ -14,11 +14,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from types import FrameType
 
 from opsctl.core.events import encode, minimal
+from opsctl.core.frozen import dataclass
 from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, heads, next_row, triage, wait_seconds
 from opsctl.errors import Refused
 from opsctl.ports import Clock, Delivery, Outbox, Pager, PagerEvent

@@ -16,10 +16,11 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from opsctl.adapters.redact import Redactor
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import OUTPUT_LIMIT_BYTES
 
 GRACE_SECONDS = 5.0

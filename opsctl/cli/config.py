@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from opsctl.files.settings import ContextSettings, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+state_app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+)
+app.add_typer(state_app, name="state", help="The journal's own upkeep.")
 
 Counts = dict[str, int]
 T = TypeVar("T")
@@ -165,3 +169,18 @@ def _print(
 def _error_body(error: OpsctlError) -> dict[str, object]:
     place = {"path": error.path, "line": error.line} if isinstance(error, ConfigError) else {"path": None, "line": None}
     return {**place, "message": str(error)}
+
+
+@state_app.command()
+def vacuum(
+    keep: str = typer.Option("400d", "--keep", help="Keep what ended within this time."),
+) -> None:
+    """Drop old rows of the journal and give their room back; open incidents stay."""
+    from opsctl.cli.options import duration
+
+    run = frame()
+    composition = run.composition
+    with composition.journal().lock("evaluate", 20.0):
+        dropped = composition.journal().vacuum(composition.clock.now() - duration("--keep", keep))
+    run.say(f"dropped {dropped} rows of {composition.journal().path}")
+    composition.close()

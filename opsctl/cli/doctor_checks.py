@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.rules import State
 from opsctl.core.windows import format_duration
 from opsctl.errors import AuthError, ConfigError, ConfigErrors, ExitCode, OpsctlError, UsageError

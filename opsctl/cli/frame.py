@@ -85,7 +85,9 @@ def write_json(schema: str, body: dict[str, Any]) -> None:
 
 
 # C1 controls, what has no width, changes direction or ends a line: legal in JSON, and not for a terminal.
-_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]")
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
+)
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 
 

@@ -107,6 +107,8 @@ def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
     done = {"acknowledge": journal.acknowledge, "resolve": journal.resolve}[action]
     past = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
     changed = done(found.episode, _who(), now, until)
+    if journal.problem:  # the write found out: what was read before is not where it was written
+        raise ActionError(f"#{found.episode} is not {past}: {journal.problem}")
     if not changed:
         run.say(_clean(f"#{found.episode} {found.rule_name} is {past} already"))
     _deliver(run, journal, found, action if found.severity == "page" else None)

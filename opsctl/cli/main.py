@@ -19,7 +19,7 @@ from typer._click.core import Command, Context
 from typer.core import TyperGroup
 
 from opsctl.cli.frame import Frame
-from opsctl.cli.streams import drop, flushed, prepare, talk
+from opsctl.cli.streams import drop, flushed, prepare, reader_left, talk
 from opsctl.errors import ExitCode, OpsctlError
 
 if TYPE_CHECKING:
@@ -179,10 +179,14 @@ def _run(argv: list[str], frame: Frame) -> int:
 
             completion_init()
         code = root_app()(args=argv, prog_name="opsctl", standalone_mode=False, obj=frame)
+        if code == ExitCode.INTERRUPTED:  # typer makes this of Ctrl-C, without a word
+            raise KeyboardInterrupt
         return int(code) if isinstance(code, int) else 0
     except SystemExit as stop:  # completion is done, or click saw that the reader of stdout went away
         gone = stop.__context__
-        return _unwritten(gone, frame) if isinstance(gone, BrokenPipeError) else int(stop.code or 0)
+        if not isinstance(gone, BrokenPipeError):
+            return int(stop.code or 0)
+        return _unwritten(gone, frame) if _of_stdout(gone) else _failed(gone, frame)
     except (typer.Abort, KeyboardInterrupt):
         talk("opsctl: interrupted\n")
         return ExitCode.INTERRUPTED
@@ -196,7 +200,9 @@ def _run(argv: list[str], frame: Frame) -> int:
 
 
 def _of_stdout(wrong: OSError) -> bool:
-    return wrong.filename is None and wrong.errno in {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+    if wrong.errno == errno.EPIPE:
+        return reader_left()
+    return wrong.filename is None and wrong.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def _unwritten(wrong: OSError, frame: Frame, code: int | None = None) -> int:

@@ -279,6 +279,8 @@ def _protect(run: Frame, book: Runbook, confirm: str | None, *, auto: bool, no_i
     """A run that may change something in a protected context wants the context's name typed."""
     from opsctl.cli.runbook_print import Terminal
 
+    if problem := run.composition.journal().problem:
+        run.warn(f"opsctl: {clean(problem)}: this run cannot be resumed if it is cut short")
     context = run.composition.context
     if confirm is not None and confirm != context.name:
         raise Refused(f"--confirm {confirm}: the context is {context.name}")

@@ -11,9 +11,7 @@ import io
 import os
 import sys
 
-_PLAINER = str.maketrans(
-    dict(zip("✔✖×–—−…“”‘’▁▂▃▄▅▆▇█▓░┌┐└┘─│ℹ→←", "+xx---.\"\"''_.-~=+*##.++++-|i><", strict=True))  # noqa: RUF001
-)
+_PLAINER = str.maketrans(dict(zip("✔✖×–—−…“”‘’▁▂▃▄▅▆▇█▓░┌┐└┘─│ℹ→←", "+xx---.\"\"''_.-~=+*##.++++-|i><", strict=True)))
 
 
 def prepare() -> None:
@@ -62,6 +60,18 @@ def flushed() -> OSError | None:
     except OSError:
         drop("stderr")
     return failed
+
+
+def reader_left() -> bool:
+    """Whether it is stdout's reader that went away, and not one of the many other pipes and sockets of a run."""
+    import select
+
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return True
 
 
 def drop(name: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Labels
 from opsctl.core.slo import Severity
 

@@ -22,11 +22,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Union
 from urllib.parse import quote
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.params import check_url, plain
 from opsctl.core.runbooks import Approval, Manual, Query, Request, Script, Step, Value
 from opsctl.core.windows import format_duration

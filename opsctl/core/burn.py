@@ -6,9 +6,9 @@ Pure. Must never call a row under on a window that has no data, no whole answer 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.machine import Presence, SloStep, Step
 from opsctl.core.measure import Counted, NoData, NoEvents, WindowValue, sure
 from opsctl.core.rules import WindowEvidence

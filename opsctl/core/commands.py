@@ -7,13 +7,14 @@ Pure. Must never decide health (verdicts do) and never talk to anybody (the send
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, Union
 
 from opsctl.core.alerts import Alert, AlertState
+from opsctl.core.frozen import dataclass
 from opsctl.core.keys import dedup_key, key_of
 from opsctl.core.policy import Policy
 from opsctl.core.signals import Labels

@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Union
+
+from opsctl.core.frozen import dataclass
 
 Scalar = Union[str, int, float, bool, None]
 

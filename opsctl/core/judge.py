@@ -6,7 +6,6 @@ Pure. Must never say PASS where an answer is missing, partial or nonsense, and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from opsctl.core.budget import budget_evidence
@@ -20,6 +19,7 @@ from opsctl.core.burn import (
     window_evidence,
 )
 from opsctl.core.evidence import asked, fingerprint, sealed
+from opsctl.core.frozen import dataclass
 from opsctl.core.look_back import Ask, Recorder, SloHistory, began_before, carried, never_seen, seeded, slo_history
 from opsctl.core.machine import Presence, SloState, SloStep, Step, advance_slo
 from opsctl.core.measure import Counted, NoData, NoEvents, number, window_value

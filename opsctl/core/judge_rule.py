@@ -5,16 +5,18 @@ Pure. A missing element resolves, as in Prometheus; an answer that failed or is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.evidence import asked, fingerprint, sealed
+from opsctl.core.frozen import dataclass
 from opsctl.core.judge import Judged
 from opsctl.core.look_back import Ask, Present, Recorder, Relabel, RuleHistory, carried, elements, rule_history
 from opsctl.core.machine import ZERO, Active, Element, advance
 from opsctl.core.memory import Remembered
-from opsctl.core.rules import AlertingRule, Evidence, Outcome, Verdict
+from opsctl.core.presence import Presence, Sight, answered, look, looked_back, marked, presence_query
+from opsctl.core.rules import AlertingRule, Asked, Evidence, Outcome, Verdict
 from opsctl.core.signals import Absent, Failed, Labels, Reading, Reason, Sample, Vector
 from opsctl.core.slo import Severity
 from opsctl.core.template_words import show
@@ -35,26 +37,65 @@ class _Found:
 
 
 def judge_alerting(
-    rule: AlertingRule, at: datetime, reading: Reading[Vector], ask: Ask, *, was: Remembered | None = None
+    rule: AlertingRule,
+    at: datetime,
+    reading: Reading[Vector],
+    ask: Ask,
+    *,
+    presence: Presence | None = None,
+    was: Remembered | None = None,
+    had_data: bool = False,
 ) -> Judged:
-    """Judge an alerting rule at a step of its group's grid; `ask` is used where the state needs history."""
+    """Judge an alerting rule at a step of its group's grid; `ask` is used where the state needs history.
+
+    `presence` says whether the rule's metrics are there, where `reading` is empty.
+    """
     recorder = Recorder(ask)
     mark = fingerprint(rule)
     found = _found(rule, at, reading, recorder, was, mark)
     alerts = tuple(_alert(rule, element, at, found.frozen) for element in found.active.values())
     merged = _merged(alerts)
-    question = asked(rule.expr, at - rule.query_offset, reading, elements=True)
+    given = presence if presence is not None and isinstance(reading, Absent) else {}
+    sight = look(rule, given) if found.frozen is None and not merged else None
+    if sight is not None and sight.gone and not had_data:
+        sight = _past(rule, at, sight, recorder, was, mark)
+    questions = (*_asked(rule, at, reading, given), *recorder.asked)
     evidence = sealed(
-        Evidence(at, (question, *recorder.asked), warnings=question.warnings, remembered=_lean(rule, found, was))
+        Evidence(
+            at,
+            questions,
+            warnings=tuple(dict.fromkeys(line for question in questions for line in question.warnings)),
+            remembered=_lean(rule, found, sight, was),
+            had_data=had_data,
+        )
     )
     outcome, headline = _outcome(rule, found, merged, at)
-    fresh = found.frozen is None
-    verdict = Verdict(rule, outcome, headline, evidence, merged, fresh)
-    return Judged(verdict, Remembered(at, mark, fresh, alerts), had_data=False, frozen=found.frozen)
+    if sight is not None and sight.outcome is not None:
+        outcome, headline = sight.outcome, sight.words
+    fresh, never = found.frozen is None, sight is not None and sight.never is True
+    verdict = Verdict(rule, outcome, headline, evidence, merged, fresh, never_had_data=never)
+    seen = had_data or (sight is not None and sight.seen)
+    return Judged(verdict, Remembered(at, mark, fresh, alerts, never), seen, found.frozen)
 
 
-def _lean(rule: AlertingRule, found: _Found, was: Remembered | None) -> Remembered | None:
-    needed = found.frozen is not None or found.active or rule.keep_firing_for > ZERO
+def _asked(rule: AlertingRule, at: datetime, reading: Reading[Vector], presence: Presence) -> tuple[Asked, ...]:
+    when = at - rule.query_offset
+    metrics = [asked(presence_query(name), when, one) for name, one in answered(rule, presence).items()]
+    return (asked(rule.expr, when, reading, elements=True), *metrics)
+
+
+def _past(rule: AlertingRule, at: datetime, sight: Sight, ask: Ask, was: Remembered | None, mark: str) -> Sight:
+    """What a blind rule sees, with whether that was ever there."""
+    if was is not None and was.alerts:
+        return sight
+    if was is not None and was.never_had_data and carried(was, mark, at, rule.interval):
+        return marked(sight, True)
+    return looked_back(rule, sight, at, ask)
+
+
+def _lean(rule: AlertingRule, found: _Found, sight: Sight | None, was: Remembered | None) -> Remembered | None:
+    blind = sight is not None and bool(sight.gone)
+    needed = found.frozen is not None or found.active or rule.keep_firing_for > ZERO or blind
     return was if needed else None
 
 

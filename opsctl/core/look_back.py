@@ -6,13 +6,14 @@ Pure: questions go out through an `Ask`. Must never take a failed answer for a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from opsctl.core.alerts import Alert, Cause
 from opsctl.core.burn import patience, row_steps, row_windows, slo_step
 from opsctl.core.evidence import looked_back
+from opsctl.core.frozen import dataclass
 from opsctl.core.machine import (
     CAP,
     Active,

@@ -6,12 +6,13 @@ Pure. Must never resolve an SLO alert on a step that is not measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
 from opsctl.core.alerts import AlertState
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Labels
 from opsctl.core.slo import Severity
 

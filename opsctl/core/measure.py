@@ -6,9 +6,9 @@ Pure. Must never turn an answer that is missing, partial or nonsense into a numb
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, Union
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason, Vector
 from opsctl.core.slo import MissingBad
 from opsctl.core.stats import surely_over

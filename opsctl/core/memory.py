@@ -6,11 +6,12 @@ Facts, never truth about health: with an empty memory every state is computed fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 
 from opsctl.core.alerts import Alert
+from opsctl.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

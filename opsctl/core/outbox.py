@@ -7,10 +7,11 @@ with a reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
+
+from opsctl.core.frozen import dataclass
 
 Action = Literal["trigger", "acknowledge", "resolve"]
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from ipaddress import ip_address
 from types import MappingProxyType
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import (
     DurationType,
     EnumType,

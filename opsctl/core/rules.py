@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Literal, Union
 
 from opsctl.core.alerts import Alert
+from opsctl.core.frozen import dataclass
 from opsctl.core.memory import Remembered
 from opsctl.core.signals import Labels, Reason, Sample, Series
 from opsctl.core.slo import Origin, Severity, Slo
@@ -36,6 +38,8 @@ class AlertingRule:
     formerly: tuple[str, ...] = ()
     identity_labels: tuple[str, ...] | None = None  # None: all but `severity` and `opsctl_*`
     runbook: str | None = None
+    metrics: tuple[str, ...] = ()  # the names its selectors read, but for those in absent(): without any it is blind
+    recorded: Mapping[str, Origin] = field(default_factory=lambda: MappingProxyType({}))  # of them: not inlined
 
 
 @dataclass(frozen=True, slots=True)

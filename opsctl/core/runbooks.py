@@ -7,13 +7,14 @@ steps, `runs.py` says which step is next.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Union
 
 from opsctl.core.conditions import Condition
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import Origin
 
 STEP_TIMEOUT = timedelta(seconds=60)

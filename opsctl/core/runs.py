@@ -14,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal, Union
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Approval, Idempotency, Role, Runbook, Step
 
 State = Literal["running", "ok", "failed", "skipped", "waiting", "unknown", "undone"]

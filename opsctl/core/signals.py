@@ -6,9 +6,10 @@ Must never import numpy: `check` against a Prometheus has to start fast.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar, Union
+
+from opsctl.core.frozen import dataclass
 
 D = TypeVar("D")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
+
+from opsctl.core.frozen import dataclass
 
 
 class Severity(StrEnum):

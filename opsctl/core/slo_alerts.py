@@ -5,12 +5,13 @@ Pure. Must never list one key twice: burning hides missing data of the same seve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.budget import budget_evidence
 from opsctl.core.burn import RowStep, Values, shortest, window_evidence
+from opsctl.core.frozen import dataclass
 from opsctl.core.machine import Presence, SloState, SloStep, Step
 from opsctl.core.measure import Counted, Unanswered, Unclear
 from opsctl.core.memory import BudgetAnswer, Remembered

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Union
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Labels
 from opsctl.core.template_words import WORDS, TemplateError, show, truth
 

@@ -6,11 +6,12 @@ A level is a function of time and of what was ordered up to then, so a minute th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opsctl.core.frozen import dataclass
 from opsctl.demo.faults import ACTIONS, ATTACKERS, FAULTS, NETWORKS, REGIONS, UNDO_OF
 from opsctl.demo.noise import Floats, Minutes
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from opsctl.core.frozen import dataclass
 from opsctl.demo.model import State
 from opsctl.demo.noise import Floats
 

@@ -8,9 +8,10 @@ windows, so a model that misses one is wrong, not the number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+
+from opsctl.core.frozen import dataclass
 
 REGIONS = ("eu-1", "us-1")
 # Autonomous system numbers that RFC 5398 keeps for documentation; the attack comes from the last two.

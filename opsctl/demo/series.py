@@ -6,12 +6,13 @@ Counters and bucket counts are whole numbers that only grow; what was counted so
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from opsctl.core.frozen import dataclass
 from opsctl.demo.controls import Bools, Gone
 from opsctl.demo.families import Counter, Family, Gauge, Histogram, lognormal_share
 from opsctl.demo.faults import REGIONS

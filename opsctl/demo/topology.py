@@ -7,8 +7,9 @@ numbers here are the simulation's own. Nothing here knows a fault.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from opsctl.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

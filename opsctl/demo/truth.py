@@ -7,12 +7,12 @@ under it alone. Nothing here reads a metric.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
 import numpy as np
 
+from opsctl.core.frozen import dataclass
 from opsctl.demo.controls import Controls, Levels
 from opsctl.demo.faults import FAULTS
 from opsctl.demo.model import Model, State, gateway_failures

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
 from opsctl.core.alerts import Alert
 from opsctl.core.budget import budget_answer
+from opsctl.core.frozen import dataclass
 from opsctl.core.judge import Judged, judge_slo
 from opsctl.core.look_back import Ask
 from opsctl.core.memory import BudgetAnswer, Memory, Remembered
 from opsctl.core.rules import AlertingRule, Rule, Verdict
-from opsctl.core.signals import Reading, Reason, Vector
+from opsctl.core.signals import Absent, Reading, Reason, Vector
 from opsctl.core.slo import Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine.asking import Asker, gather
@@ -102,8 +103,9 @@ def run_cycle(
     asker.deadline = begun + limits.cycle.total_seconds()
     work = _Work(tuple(rules), at, memory, asker)
     answers = work.ask(work.questions(), asker.deadline, hang_up=True)
+    present = work.ask(work.presence(answers), asker.deadline, hang_up=True)
     budgets = work.budgets(begun + limits.cycle.total_seconds() * _BUDGET_SHARE)
-    judged = work.judge(answers, budgets)
+    judged = work.judge(answers, present, budgets)
     stale = _stale(work, judged, limits, loaded)
     return _report(work, judged, budgets, stale, monotonic() - begun)
 
@@ -120,13 +122,23 @@ class _Work:
         seen: dict[Question, None] = {}
         for rule in self.rules:
             if isinstance(rule, AlertingRule):
-                seen[rule.expr, _step(rule, self.at) - rule.query_offset] = None
+                seen[rule.expr, _when(rule, self.at)] = None
                 continue
             for window in rule.burn.windows():
                 query = rule.queries[window]
                 seen[query.part, self.at] = None
                 seen[query.total, self.at] = None
         return list(seen)
+
+    def presence(self, answers: Mapping[Question, Reading[Vector]]) -> list[Question]:
+        """Whether the metrics of alerting rules without an element are there, each asked once."""
+        alerting = [(rule, _when(rule, self.at)) for rule in self.rules if isinstance(rule, AlertingRule)]
+        empty = [(rule, when) for rule, when in alerting if isinstance(answers[rule.expr, when], Absent)]
+        if not empty:
+            return []
+        from opsctl.core.presence import presence_query
+
+        return list(dict.fromkeys((presence_query(name), when) for rule, when in empty for name in rule.metrics))
 
     def ask(self, questions: Sequence[Question], deadline: float, *, hang_up: bool) -> dict[Question, Reading[Vector]]:
         asker = self.asker
@@ -160,19 +172,29 @@ class _Work:
             out[slo.uid] = _budget(budget_answer(slo, self.at, answers), self.memory.budgets.get(slo.uid), self.at)
         return out
 
-    def judge(self, answers: Mapping[Question, Reading[Vector]], budgets: Mapping[str, BudgetAnswer]) -> list[Judged]:
+    def judge(
+        self,
+        answers: Mapping[Question, Reading[Vector]],
+        present: Mapping[Question, Reading[Vector]],
+        budgets: Mapping[str, BudgetAnswer],
+    ) -> list[Judged]:
         asker = self.asker
 
         by_text = {text: reading for (text, at), reading in answers.items() if at == self.at}
 
+        there: dict[datetime, dict[str, Reading[Vector]]] = {}
+        for (text, when), reading in present.items():
+            there.setdefault(when, {})[text] = reading
+
         def one(rule: Rule, ask: Ask) -> Judged:
             was = self.memory.rules.get(rule.uid)
+            had_data = rule.uid in self.memory.had_data
             if isinstance(rule, AlertingRule):
                 from opsctl.core.judge_rule import judge_alerting
 
-                step = _step(rule, self.at)
-                return judge_alerting(rule, step, answers[rule.expr, step - rule.query_offset], ask, was=was)
-            had_data = rule.uid in self.memory.had_data
+                when = _when(rule, self.at)
+                step, reading = _step(rule, self.at), answers[rule.expr, when]
+                return judge_alerting(rule, step, reading, ask, presence=there.get(when), was=was, had_data=had_data)
             return judge_slo(rule, self.at, by_text, ask, budget=budgets.get(rule.uid), was=was, had_data=had_data)
 
         return gather(
@@ -188,6 +210,11 @@ class _Work:
 def _step(rule: AlertingRule, at: datetime) -> datetime:
     """The last step of the rule's own grid; a group faster than the cycle is evaluated once in it."""
     return grid_point(at, rule.interval)
+
+
+def _when(rule: AlertingRule, at: datetime) -> datetime:
+    """The time that the rule's expression is asked for."""
+    return _step(rule, at) - rule.query_offset
 
 
 def _young(old: BudgetAnswer, at: datetime) -> bool:

@@ -6,10 +6,10 @@ Pure. A dead Prometheus is one page, not forty; and no alert here resolves on a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opsctl.core.alerts import Alert, AlertState, Cause
+from opsctl.core.frozen import dataclass
 from opsctl.core.memory import Remembered
 from opsctl.core.rules import Rule
 from opsctl.core.slo import Severity

@@ -6,9 +6,9 @@ Must never let an unknown one pass: it would be a wish that nobody reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, cast
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import MissingBad, OnNoEvents, Severity
 from opsctl.files.burn import SEVERITIES
 from opsctl.files.nodes import Node, Problems, Table, kind_words

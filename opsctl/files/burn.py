@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import BurnRow, BurnTable, Origin, Severity
 from opsctl.core.windows import format_duration
 from opsctl.files.nodes import Node, Problems, Table

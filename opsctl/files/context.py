@@ -6,11 +6,13 @@ Must never hold a secret, only where to find it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Union
+
+from opsctl.core.frozen import dataclass
 
 SecretKind = Literal["file", "command", "env"]
 

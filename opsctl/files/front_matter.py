@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from typing import TypeVar
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import Origin
 from opsctl.core.windows import parse_duration
 from opsctl.errors import ConfigError, ConfigErrors

@@ -7,10 +7,11 @@ goes on with a default, so that one run names every wrong place of a file. Must 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Union
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import Origin
 from opsctl.core.windows import parse_duration
 from opsctl.errors import ConfigError, ConfigErrors

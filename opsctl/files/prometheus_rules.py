@@ -6,11 +6,12 @@ What opsctl adds stands in annotations (`opsctl_rule_uid`, …) and is checked a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 
 from opsctl.core.catalogue import Catalogue
+from opsctl.core.frozen import dataclass
 from opsctl.core.rules import AlertingRule, RecordingRule
 from opsctl.core.slo import Severity
 from opsctl.core.windows import MINUTE

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from opsctl.core.rules import RecordingRule
-from opsctl.promql import PromqlError, rewrite
+from opsctl.core.slo import Origin
+from opsctl.promql import PromqlError, parse, rewrite
+from opsctl.promql.ast import Call, Expr, Number, transform
 
 SIZE_LIMIT = 20_000
 """Characters: a longer expression is left to the server that records it."""
+
+
+_ABSENCE = frozenset({"absent", "absent_over_time"})
+_ONLY_WHILE_ACTIVE = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
+"""Prometheus writes these only while an alert is active: that they are not there says nothing."""
+
+
+def metrics_read(text: str) -> tuple[str, ...]:
+    """The distinct metric names that an expression leans on, in their order; none where it cannot be parsed.
+
+    A name inside absent() is not one of them: its absence is what the rule is about.
+    """
+
+    def blank(node: Expr) -> Expr | None:
+        return Number(0.0) if isinstance(node, Call) and node.function in _ABSENCE else None
+
+    try:
+        found = rewrite.selectors(transform(parse(text), blank))
+    except PromqlError:
+        return ()
+    names = dict.fromkeys(each.metric for each in found if each.metric)
+    return tuple(name for name in names if name not in _ONLY_WHILE_ACTIVE)
 
 
 class Recorded:
@@ -32,6 +57,10 @@ class Recorded:
         except PromqlError:
             return text  # its own error is noted where the file is read
         return out if len(out) <= SIZE_LIMIT else text
+
+    def still_read(self, names: Sequence[str]) -> Mapping[str, Origin]:
+        """Those of the names that a rule records, with its place: only the server that records them has them."""
+        return MappingProxyType({name: self._raw[name][0].origin for name in names if name in self._raw})
 
     def _resolve(self, name: str) -> None:
         if name in self._done or name in self._busy:

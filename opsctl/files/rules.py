@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from opsctl.core.catalogue import Catalogue
+from opsctl.core.frozen import dataclass
 from opsctl.core.rules import AlertingRule, RecordingRule, Rule
 from opsctl.core.slo import Slo
 from opsctl.errors import ConfigError
@@ -14,7 +15,7 @@ from opsctl.files.burn import read_windows
 from opsctl.files.nodes import Problems
 from opsctl.files.openslo import sort_documents
 from opsctl.files.prometheus_rules import read_rule_files, tell_apart
-from opsctl.files.recorded import Recorded
+from opsctl.files.recorded import Recorded, metrics_read
 from opsctl.files.rule_files import find
 from opsctl.files.slo import Rest, read_slos
 
@@ -50,7 +51,9 @@ def load_rules(sources: Sequence[str], base: Path, catalogue: Catalogue) -> Rule
 
 
 def _inlined(rule: AlertingRule, recorded: Recorded) -> AlertingRule:
-    return replace(rule, expr=recorded.inline(rule.expr))
+    expr = recorded.inline(rule.expr)
+    metrics = metrics_read(expr)
+    return replace(rule, expr=expr, metrics=metrics, recorded=recorded.still_read(metrics))
 
 
 def _check_uids(rules: Sequence[Rule], problems: Problems) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Kind, Role, Runbook
 from opsctl.core.slo import Origin
 from opsctl.files.front_matter import Finding, Reader, nearest, read_nodes

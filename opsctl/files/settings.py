@@ -6,9 +6,10 @@ Must never be half read: one wrong key anywhere in the file is an error, for eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from opsctl.core.frozen import dataclass
 from opsctl.errors import UsageError
 from opsctl.files.context import (
     Backend,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.windows import format_duration
 from opsctl.files.context import Backend, Basic, ContextSettings, PagerDuty, Secret
 from opsctl.files.settings import Settings

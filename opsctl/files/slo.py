@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Union
 
 from opsctl.core.catalogue import Catalogue, Service
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import BurnTable, MissingBad, Severity, Slo, WindowQueries, tier_severity
 from opsctl.files.annotations import PREFIX, Annotations, read_annotations
 from opsctl.files.burn import Shares, burn_table, choose

@@ -8,10 +8,10 @@ query of kind 2 or 3 is an error, since it would be counted twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.slo import WindowQueries
 from opsctl.core.windows import format_duration
 from opsctl.files.nodes import Node, Problems

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TypeVar
 
 from opsctl.core.conditions import Condition, ConditionError, parse_condition
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import (
     APPROVAL_TTL,
     STEP_TIMEOUT,

@@ -13,10 +13,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlencode, urlsplit
-
-from urllib3.exceptions import HTTPError
 
 from opsctl.core.signals import Reason
 from opsctl.errors import OpsctlError
@@ -46,8 +43,8 @@ class Client:
         self._scheme, self._host, self._port, self._path = target_of(endpoint)
         self._slots = threading.BoundedSemaphore(pool_size)
         self._lock = threading.Lock()
-        self._idle: list[Plain | Tls] = []
-        self._busy: set[Plain | Tls] = set()
+        self._idle: list[Plain] = []
+        self._busy: set[Plain] = set()
         self._closed = False
         self._context: ssl.SSLContext | None = None
         self._credential: str | None = None
@@ -128,7 +125,7 @@ class Client:
 
     def _exchange(
         self,
-        connection: Plain | Tls,
+        connection: Plain,
         request: Request,
         method: str,
         target: str,
@@ -143,8 +140,8 @@ class Client:
         try:
             if not kept:
                 connection.connect()
-            connection.timeout = request.left()
-            connection.request(method, target, body=body, headers=headers, preload_content=False)
+            connection.sock.settimeout(request.left())
+            connection.request(method, target, body=body, headers=headers)
             answer = _read(connection.getresponse(), self._max_body)
             whole = True
             return answer
@@ -155,7 +152,7 @@ class Client:
         finally:
             self._give_back(connection, whole)
 
-    def _take(self) -> Plain | Tls:
+    def _take(self) -> Plain:
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
@@ -163,21 +160,21 @@ class Client:
                     self._busy.add(connection)
             if connection is None:
                 return self._fresh()
-            if connection.is_connected:
+            if connection.is_connected():
                 return connection
             self._give_back(connection, whole=False)
 
-    def _fresh(self) -> Plain | Tls:
-        connection: Plain | Tls
+    def _fresh(self) -> Plain:
+        connection: Plain
         if self._scheme == "https":
-            connection = Tls(self._host, self._port, ssl_context=self._tls())
+            connection = Tls(self._host, self._port, self._tls())
         else:
             connection = Plain(self._host, self._port)
         with self._lock:
             self._busy.add(connection)
         return connection
 
-    def _give_back(self, connection: Plain | Tls, whole: bool) -> None:
+    def _give_back(self, connection: Plain, whole: bool) -> None:
         with self._lock:
             self._busy.discard(connection)
             if whole and connection.sock is not None and not self._closed:
@@ -190,6 +187,7 @@ class Client:
             if self._context is None:
                 try:
                     self._context = ssl.create_default_context(cafile=self.endpoint.ca_file)
+                    self._context.set_alpn_protocols(["http/1.1"])
                 except OSError as wrong:
                     said = wrong.strerror or "no certificates in it"
                     raise HttpProblem(Reason.UNREACHABLE, f"ca_file {self.endpoint.ca_file}: {said}") from wrong
@@ -260,7 +258,7 @@ class Stale(Exception):
         self.wrong = wrong
 
 
-def _discard(connection: Plain | Tls) -> None:
+def _discard(connection: Plain) -> None:
     with suppress(OSError):
         connection.close()
     connection.cut()
@@ -278,9 +276,9 @@ def _size(count: int) -> str:
     return f"{count // MIB} MiB" if count >= MIB else f"{count} bytes"
 
 
-def _read(response: Any, cap: int) -> Answer:
+def _read(response: http.client.HTTPResponse, cap: int) -> Answer:
     """The whole body, unpacked, at most `cap` bytes of it."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = {name.lower(): response.getheader(name, "") for name in response.headers}
     length = headers.get("content-length", "")
     if length.isdigit() and int(length[:20]) > cap:
         raise TooLarge
@@ -290,12 +288,14 @@ def _read(response: Any, cap: int) -> Answer:
     unpack = zlib.decompressobj(wbits=31) if "gzip" in coding else None
     parts: list[bytes] = []
     size = 0
-    for chunk in response.stream(CHUNK_BYTES, decode_content=False):
+    while chunk := response.read(CHUNK_BYTES):
         piece = unpack.decompress(chunk, cap + 1 - size) if unpack else chunk
         parts.append(piece)
         size += len(piece)
         if size > cap:
             raise TooLarge
+    if response.length:  # http.client notices a chunked answer that is cut off, and not this one
+        raise http.client.IncompleteRead(b"", response.length)
     if unpack and not unpack.eof:
         raise HttpProblem(Reason.MALFORMED, "the packed answer is cut off")
     return Answer(response.status, headers, b"".join(parts))
@@ -317,7 +317,7 @@ def _network_problem(wrong: Exception, request: Request, host: str) -> HttpProbl
             return HttpProblem(Reason.UNREACHABLE, "connection refused")
         case ConnectionError():  # RemoteDisconnected too
             return HttpProblem(Reason.UNREACHABLE, "the connection was closed before an answer came")
-        case HTTPError() | zlib.error():
+        case http.client.IncompleteRead() | zlib.error():
             return HttpProblem(Reason.MALFORMED, f"the answer broke off or is garbled ({type(wrong).__name__})")
         case http.client.HTTPException():
             return HttpProblem(Reason.MALFORMED, f"did not answer in HTTP ({type(wrong).__name__})")

@@ -8,14 +8,14 @@ from __future__ import annotations
 import http.client
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
-
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Reason
 from opsctl.errors import ExitCode, OpsctlError, UsageError
+
+_IN_HOSTS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_:%")
 
 
 class HttpProblem(OpsctlError):
@@ -109,14 +109,22 @@ def is_loopback(host: str) -> bool:
     return name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 
+def _ascii(host: str) -> str:
+    """A host as the wire has it: IDNA for names, no other characters than a name or an address has. ValueError."""
+    name = host if host.isascii() else host.encode("idna").decode()
+    if not set(name) <= _IN_HOSTS:
+        raise ValueError(name)
+    return name.replace("%25", "%")
+
+
 def target_of(endpoint: Endpoint) -> tuple[str, str, int, str]:
     """Scheme, host, port and path of an endpoint, or an error that shows no credential."""
     try:
         parts = urlsplit(endpoint.url)
-        scheme, host, port = parts.scheme.lower(), parse_url(endpoint.url).host, parts.port
-    except (ValueError, LocationParseError):
+        scheme, host, port = parts.scheme.lower(), _ascii(parts.hostname or ""), parts.port
+    except ValueError:
         raise UsageError("a backend's url is not a URL: expected https://HOST[:PORT][/PREFIX]") from None
-    if scheme not in {"http", "https"} or not host or not parts.hostname:
+    if scheme not in {"http", "https"} or not host:
         shown = "a backend's url" if "@" in endpoint.url else f"url {one_line(endpoint.url, 80)!r}"
         raise UsageError(f"{shown}: expected https://HOST[:PORT][/PREFIX]")
     if parts.username is not None or parts.query or parts.fragment:
@@ -127,4 +135,4 @@ def target_of(endpoint: Endpoint) -> tuple[str, str, int, str]:
         raise UsageError(
             f"url {endpoint.address}: plain http leaves this machine", hint="use https, or allow_http = true"
         )
-    return scheme, host.strip("[]"), port or (443 if scheme == "https" else 80), parts.path.rstrip("/")
+    return scheme, host, port or (443 if scheme == "https" else 80), parts.path.rstrip("/")

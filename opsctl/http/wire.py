@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import http.client
 import io
+import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from opsctl.http.endpoint import is_address, is_loopback
 
@@ -80,16 +80,19 @@ class Tap(io.RawIOBase):
         super().close()
 
 
-class Timed:
-    """What both kinds of connection share: our own connect, our own reader, a handle to cut the socket from outside."""
+class Plain(http.client.HTTPConnection):
+    """To loopback, or where the configuration allows it: our own connect and reader, and a handle to cut it."""
 
     request_now: Request
     guard: socket.socket | None = None
 
-    def _new_conn(self) -> socket.socket:
+    def connect(self) -> None:
+        self.sock = self._new_socket()
+
+    def _new_socket(self) -> socket.socket:
         request = self.request_now
         wrong: OSError | None = None
-        addresses = _resolve(self._dns_host, self.port, request.left())  # type: ignore[attr-defined]
+        addresses = _resolve(self.host, self.port, request.left())
         until = time.monotonic() + request.connect_seconds
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)
@@ -111,8 +114,18 @@ class Timed:
                 raise
         raise wrong or OSError("no address")
 
-    def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+    def response_class(  # type: ignore[override]  # what `http.client` calls with its socket
+        self, sock: socket.socket, **options: Any
+    ) -> http.client.HTTPResponse:
         return http.client.HTTPResponse(Tap(sock, self.request_now), **options)  # type: ignore[arg-type]
+
+    def is_connected(self) -> bool:
+        """Whether nothing came since the last answer: what is readable now is an end, or not an answer of ours."""
+        if self.sock is None:
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
 
     def interrupt(self) -> None:
         """End whatever waits on the socket, in any thread and in any phase."""
@@ -129,18 +142,29 @@ class Timed:
             guard.close()
 
 
-class Plain(Timed, HTTPConnection):  # type: ignore[misc]
-    """To loopback, or where the configuration allows it."""
-
-
-class Tls(Timed, HTTPSConnection):  # type: ignore[misc]
+class Tls(Plain):
     """Verified."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port)
+        self._context = context
+
+    def connect(self) -> None:
+        raw = self._new_socket()
+        try:
+            self.sock = self._context.wrap_socket(raw, server_hostname=self.host.rstrip("."))
+        except BaseException:
+            raw.close()
+            raise
 
 
 def _resolve(host: str, port: int, seconds: float) -> list[Any]:
     """getaddrinfo, which has no timeout, within `seconds`."""
     if is_loopback(host) or is_address(host):
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # ASCII already: as bytes, nothing loads the IDNA codec for it.
+        return socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     found: list[Any] = []
 
     def ask() -> None:

@@ -10,11 +10,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from opsctl.core.binding import environment_name, variables
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Runbook, Script, Step
 from opsctl.core.slo import Origin
 from opsctl.files.front_matter import Finding, nearest

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from opsctl.promql.ast import COMPARISONS
 from opsctl.promql.errors import PromqlError
 from opsctl.promql.grammar import AGGREGATIONS, FUNCTIONS
 from opsctl.promql.lexer import Token
@@ -20,8 +21,8 @@ _BINARY = frozenset({"==", "!=", ">=", "<=", "<", ">", "+", "-", "*", "/", "%", 
 
 def blame(message: str, found: tuple[Token, ...], text: str) -> PromqlError:
     """The parser's refusal as our error, with the column of what it is about."""
-    if message == "invalid promql query" or "no expression" in message:
-        where, what = _break(found, text)
+    if message == "invalid promql query" or "unexpected end of input" in message:
+        where, what = _modifiers(found, text) or _break(found, text)
         return PromqlError(what, column=where + 1)
     if unknown := re.fullmatch(r"unknown function with name '(.*)'", message):
         near = difflib.get_close_matches(unknown[1], FUNCTIONS | AGGREGATIONS, 1)
@@ -53,8 +54,7 @@ def _quoted(message: str, found: tuple[Token, ...]) -> int | None:
 def _break(found: tuple[Token, ...], text: str) -> tuple[int, str]:
     """The first token that cannot stand where it does."""
     wants = True
-    steps = _outside(found)
-    for token, following in steps:
+    for token, following in _outside(found):
         if wants:
             if token.text in ("+", "-"):
                 continue
@@ -64,8 +64,10 @@ def _break(found: tuple[Token, ...], text: str) -> tuple[int, str]:
                 return token.at, f"unexpected {token.text!r}: an expression is expected here"
             wants = token.text == "("
             continue
-        if token.word in _BINARY or token.text == ",":
+        if token.word in _BINARY or (token.text == "," and token.inside):
             wants = True
+        elif token.text == "{" and following == "no name":
+            return token.at, "unexpected '{': matchers follow a metric name"
         elif token.word not in (")", "(", "[", "]", "@", "offset", "{"):
             return token.at, f"unexpected {token.text!r} after an expression"
     if wants:
@@ -85,7 +87,7 @@ def _outside(found: tuple[Token, ...]) -> Iterator[tuple[Token, str]]:
     while i < len(found):
         token = found[i]
         following = found[i + 1].text if i + 1 < len(found) else ""
-        if token.inside in ("{", "[") or token.word in ("}", "]", "bool"):
+        if token.inside in ("{", "[") or token.text in ("}", "]") or _is_bool(found, i):
             i += 1
         elif token.word in GROUPINGS and (following == "(" or token.word.startswith("group_")):
             i += 1
@@ -97,9 +99,19 @@ def _outside(found: tuple[Token, ...]) -> Iterator[tuple[Token, str]]:
             yield token, following
             i += 2 + (following in ("+", "-")) + 2 * (following in ("start", "end"))
         else:
-            called = i >= 2 and found[i - 1].text == "(" and found[i - 2].kind == "name"
-            yield token, "call end" if token.text == ")" and called else following
+            yield token, _context(found, i) or following
             i += 1
+
+
+def _is_bool(found: tuple[Token, ...], i: int) -> bool:
+    return found[i].word == "bool" and i > 0 and found[i - 1].text in COMPARISONS
+
+
+def _context(found: tuple[Token, ...], i: int) -> str:
+    """What only the tokens before tell: whether `)` ends a call without arguments, whether `{` follows no name."""
+    if found[i].text == ")" and i >= 2 and found[i - 1].text == "(" and found[i - 2].kind == "name":
+        return "call end"
+    return "no name" if found[i].text == "{" and i and found[i - 1].kind != "name" else ""
 
 
 def _inside(found: tuple[Token, ...]) -> tuple[int, str]:
@@ -113,6 +125,19 @@ def _inside(found: tuple[Token, ...]) -> tuple[int, str]:
             return token.at, f'unexpected {token.text!r}: a matcher is label="value"'
         if before.text == "[" and token.kind not in ("duration", "number"):
             return token.at, f"unexpected {token.text!r}: a duration is expected here"
-        if before.word == "offset" and token.kind not in ("duration", "number") and token.text not in ("-", "+"):
-            return token.at, f"unexpected {token.text!r}: a duration is expected here"
     return found[0].at, "not a PromQL expression"
+
+
+def _modifiers(found: tuple[Token, ...], text: str) -> tuple[int, str] | None:
+    """An `offset` without a duration, or an `@` without a time."""
+    for i, token in enumerate(found):
+        if token.inside == "{" or token.word not in ("offset", "@"):
+            continue
+        what = "a duration" if token.word == "offset" else "a time"
+        rest = [each for each in found[i + 1 : i + 3] if each.text not in ("+", "-")]
+        if not rest:
+            return len(text.rstrip()), f"the expression ends where {what} is expected"
+        named = token.text == "@" and rest[0].word in ("start", "end")
+        if rest[0].kind not in ("duration", "number") and not named:
+            return rest[0].at, f"unexpected {rest[0].text!r}: {what} is expected here"
+    return None

@@ -6,6 +6,7 @@ Must never hand that parser a text that `lexer` has not cut, capped and rewritte
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,8 @@ from opsctl.promql.scope import refuse
 TIME_MAX_MS = 2**43 - 1  # what the store's keys hold: 278 years around the epoch
 _OPS: dict[str, MatchOp] = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 _SIGNS = ("+", "-")
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
+_PARTS = re.compile(r"([0-9]+)(ms|[smhdwy])")
 
 
 def parse(text: str) -> Expr:
@@ -47,6 +50,7 @@ def parse(text: str) -> Expr:
     found = tokens(text)
     _refuse_placeholders(found)
     refuse(found)
+    _check_durations(found)
     times, rewritten = _rewrite(text, found)
     try:
         tree = promql_parser.parse(rewritten)
@@ -63,6 +67,22 @@ def _refuse_placeholders(found: tuple[Token, ...]) -> None:
     for token in found:
         if token.kind == "window":
             raise PromqlError(f"{WINDOW} has to be replaced by a duration first", column=token.at + 1)
+
+
+def _check_durations(found: tuple[Token, ...]) -> None:
+    """Lengths of time that the parser's types cannot hold make it panic."""
+    for i, token in enumerate(found):
+        before = found[i - 1].word if i else ""
+        signed = before in _SIGNS and i > 1 and found[i - 2].word == "offset"
+        lasts = token.kind == "duration" or token.inside == "[" or before == "offset" or signed
+        if not lasts or token.inside == "{" or not _is_number(token):
+            continue
+        if not _seconds(token) * 1000 <= TIME_MAX_MS:  # also NaN
+            raise PromqlError(f"the duration {token.text} is out of bounds: 278 years", column=token.at + 1)
+
+
+def _is_number(token: Token) -> bool:
+    return token.kind in ("duration", "number") or token.word in ("inf", "nan")
 
 
 def _rewrite(text: str, found: tuple[Token, ...]) -> tuple[list[int], str]:
@@ -114,9 +134,11 @@ def _time(found: tuple[Token, ...], i: int) -> tuple[int, int]:
 
 def _seconds(token: Token) -> float:
     if token.kind == "duration":
-        return float(promql_parser.parse_duration(token.text).total_seconds())
+        return sum(int(count) * _UNITS[unit] for count, unit in _PARTS.findall(token.text)) / 1000
     text = token.text.replace("_", "")
-    return float(int(text, 16)) if text[:2] in ("0x", "0X") else float(text)
+    if text[:2] in ("0x", "0X"):
+        return float(int(text, 16)) if len(text) < 200 else math.inf
+    return float(text)
 
 
 def _round_ms(seconds: float) -> int:

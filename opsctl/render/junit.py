@@ -21,7 +21,7 @@ def junit(verdicts: Sequence[Verdict], at: datetime) -> str:
     totals = dict.fromkeys(("failure", "error", "skipped"), 0)
     for service in sorted(suites):
         cases = suites[service]
-        suite = ET.SubElement(root, "testsuite", name=service, tests=str(len(cases)), timestamp=at.isoformat())
+        suite = ET.SubElement(root, "testsuite", name=clean(service), tests=str(len(cases)), timestamp=at.isoformat())
         kinds = [_case(suite, verdict) for verdict in sorted(cases, key=lambda v: v.rule.name)]
         for name, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
             suite.set(attribute, str(kinds.count(name)))
@@ -35,7 +35,11 @@ def junit(verdicts: Sequence[Verdict], at: datetime) -> str:
 
 def _case(suite: ET.Element, verdict: Verdict) -> str:
     case = ET.SubElement(
-        suite, "testcase", classname=f"{kind(verdict)}.{verdict.rule.service or '-'}", name=verdict.rule.name, time="0"
+        suite,
+        "testcase",
+        classname=clean(f"{kind(verdict)}.{verdict.rule.service or '-'}"),
+        name=clean(verdict.rule.name),
+        time="0",
     )
     element = result_of(verdict)
     text = clean(verdict.headline)

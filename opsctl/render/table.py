@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
+from opsctl.core.frozen import dataclass
 from opsctl.render.text import clean
 
 _GAP = 2

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from opsctl.core.conditions import ConditionError, holds, look_up, roots
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Kind, Step, Value
 from opsctl.core.runs import Attempt, State
 from opsctl.ports import RunbookStep, StepBroke, StepDone, StepResult

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from opsctl.core.binding import BindError, bind, preview
+from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Approval, Idempotency, Manual, Role, Runbook, Step, Value
 from opsctl.ports import StepRunner
 from opsctl.runner.outcome import Outcome, judge

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from opsctl.core.binding import Bound, preview
+from opsctl.core.frozen import dataclass
 from opsctl.core.params import Given, check_value, collect, expected
 from opsctl.core.runbooks import (
     EnumType,

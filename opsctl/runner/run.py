@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Literal
 
 from opsctl.core.binding import BindError, Bound, bind, preview
+from opsctl.core.frozen import dataclass
 from opsctl.core.params import Given, collect, plain
 from opsctl.core.runbooks import Approval, Idempotency, Manual, Role, Runbook, Step, Value
 from opsctl.core.runs import RESUME, Ask, Attempt, Check, Do, Finish, binding, next_move, values_of

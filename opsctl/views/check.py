@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from opsctl.core.alerts import Alert, AlertState
+from opsctl.core.frozen import dataclass
 from opsctl.core.rules import Outcome, State, Verdict, state_of
 from opsctl.core.slo import Severity
 from opsctl.errors import ExitCode

@@ -139,6 +139,13 @@ def test_leaderboard_that_is_empty_or_unseen_fires(tmp_path: Path) -> None:
         _firing(tmp_path, series, 40, {"LeaderboardKeyMissing": 1})
 
 
+def test_leaderboard_that_was_never_seen_does_not_fire(tmp_path: Path) -> None:
+    """On a Prometheus without that Redis nobody is woken."""
+    head, gone, rest = HEALTHY.partition('  - series: \'redis_key_size{key="lb:global",region="eu-1"}\'\n')
+    assert gone
+    _firing(tmp_path, head + rest.split("\n", 1)[1], 40, {})
+
+
 def test_silent_region_fires_and_is_kept(tmp_path: Path) -> None:
     """A region whose targets vanish fires within ten minutes, stays for three quarters of an hour, and then ends."""
     series = HEALTHY.replace(

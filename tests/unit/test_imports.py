@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +45,77 @@ def test_prometheus_check_needs_no_numpy() -> None:
     found = loaded_by(
         "import opsctl.cli.check, opsctl.app, opsctl.engine, opsctl.adapters.journal, collectors.prometheus"
     )
-    assert not (HEAVY - {"urllib3", "http.client", "yaml"}) & found
+    assert not (HEAVY - {"http.client", "yaml"}) & found
+
+
+RULES = """apiVersion: openslo/v1
+kind: SLO
+metadata: {name: wallet}
+spec:
+  service: wallet
+  indicator:
+    metadata: {name: wallet}
+    spec:
+      ratioMetric:
+        counter: true
+        bad: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(all_total{result="error"}[{{.window}}]))'}}}
+        total: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(all_total[{{.window}}]))'}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: Wallet, target: 0.999}]
+"""
+
+NOT_FOR_A_CHECK = {
+    "opsctl.core.runbooks",
+    "opsctl.core.binding",
+    "opsctl.core.commands",
+    "opsctl.core.outbox",
+    "opsctl.files.runbooks",
+    "opsctl.runner",
+    "opsctl.adapters.pagerduty",
+    "opsctl.adapters.journal.runbooks",
+    "opsctl.sender",
+    "importlib.metadata",
+    "logging",
+    "concurrent.futures",
+}
+
+
+def check_ends_with(home: Path, code: int) -> str:
+    """A program: a whole check of one SLO on a Prometheus that is not there, with a pager configured."""
+    (home / "slo.slo.yaml").write_text(RULES)
+    (home / "services.yaml").write_text("services:\n  - {name: wallet, tier: 1, team: money}\n")
+    (home / "opsctl.toml").write_text(
+        'default_context = "t"\n[contexts.t]\nnamespace = "t"\ncatalogue = "services.yaml"\n'
+        f'state_dir = "{home / "state"}"\nrules = ["slo.slo.yaml"]\nrunbooks = []\n'
+        '[contexts.t.prometheus]\nurl = "http://127.0.0.1:9"\n'
+        '[contexts.t.pagerduty]\nrouting_keys = { default = { token_env = "KEY" } }\n'
+    )
+    argv = ["--config", str(home / "opsctl.toml"), "-q", "check"]
+    return f"from opsctl.cli.main import main\nassert main({argv!r}) == {code}"
+
+
+def test_check_loads_neither_runbooks_nor_delivery(tmp_path: Path) -> None:
+    """`check` without --notify needs no runbook, no pager and no outbox, though the configuration has a pager."""
+    found = loaded_by(check_ends_with(tmp_path, 3))
+    assert "opsctl.adapters.journal.store" in found
+    assert "collectors.prometheus" in found
+    assert not NOT_FOR_A_CHECK & found
+    assert not (HEAVY - {"http.client", "yaml"}) & found
+
+
+def test_check_writes_one_transaction(tmp_path: Path) -> None:
+    """A check that does not notify waits for the disk once: the run, its verdicts, its end in one transaction."""
+    program = check_ends_with(tmp_path, 3)
+    count = (
+        "import opsctl.adapters.journal.database as d\nbegun = []\nonce = d.Database._once\n"
+        "def counted(self, work, begin):\n    begun.append(begin)\n    return once(self, work, begin)\n"
+        f"d.Database._once = counted\n{program}\nassert begun.count('BEGIN IMMEDIATE') == 1, begun"
+    )
+    loaded_by(count)
+    db = sqlite3.connect(next(tmp_path.glob("state/**/journal.sqlite3")))
+    assert db.execute("SELECT exit_code, success, ended IS NOT NULL FROM runs").fetchall() == [(3, 1, 1)]
+    db.close()
 
 
 def test_every_command_of_the_help_exists() -> None:

@@ -29,12 +29,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, ClassVar
 
+from opsctl.core.frozen import dataclass
 from opsctl.demo.faults import ACTIONS, Action, Param
 from opsctl.errors import OpsctlError
 

@@ -10,10 +10,11 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from opsctl.core.frozen import dataclass
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS incidents (

@@ -50,14 +50,30 @@ def again(rule: Rule, evidence: Evidence) -> Judged:
         return judge_slo(
             rule, evidence.at, answers, ask, budget=budget, was=evidence.remembered, had_data=evidence.had_data
         )
-    return judge_alerting(rule, evidence.at, answers[rule.expr], ask, was=evidence.remembered)
+    return judge_alerting(
+        rule,
+        evidence.at,
+        answers[rule.expr],
+        ask,
+        presence=answers,
+        was=evidence.remembered,
+        had_data=evidence.had_data,
+    )
 
 
 REFUSED: Failed[object] = Failed(Reason.UNREACHABLE, "connection refused", BACKEND)
 SEVERAL: Value = (element(1.0, a="1"), element(2.0, a="2"))
 
 
-@pytest.mark.parametrize("ours", [slo(), slo(burn=ONE_ROW), rule("x:part:60", for_=3 * MINUTE, keep_firing_for=MINUTE)])
+@pytest.mark.parametrize(
+    "ours",
+    [
+        slo(),
+        slo(burn=ONE_ROW),
+        rule("x:part:60", for_=3 * MINUTE, keep_firing_for=MINUTE),
+        rule("x:part:60", metrics=("a:60", "b:60")),
+    ],
+)
 @pytest.mark.parametrize("first", ["fine", "burns", None, REFUSED, 0.0, SEVERAL])
 @pytest.mark.parametrize("second", ["fine", "burns", None, REFUSED, 0.0, SEVERAL])
 def test_replay_gives_the_same_verdict(ours: Rule, first: Value, second: Value) -> None:

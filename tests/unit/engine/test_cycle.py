@@ -279,6 +279,55 @@ def test_a_group_slower_than_the_cycle_is_evaluated_on_its_own_grid() -> None:
     assert history.instants == [("expr", AT)]
 
 
+# Metrics of rules without an element
+
+
+def test_each_metric_of_an_empty_rule_is_asked_for_once() -> None:
+    """Rules share the questions; one that fires asks nothing more; the offset is the rule's own."""
+    fires = rule("fires", uid="fires", metrics=("fires",))
+    rules = [
+        rule("e1", uid="one", metrics=("a", "b")),
+        rule("e2", uid="two", metrics=("b", "c")),
+        rule("e3", uid="late", metrics=("b",), query_offset=MINUTE),
+        fires,
+    ]
+    history = History(lambda q, at: 1.0 if q == "fires" or q.startswith("count") else None)
+    report = run_cycle(rules, history, AT)
+    assert outcomes(report) == [Outcome.PASS] * 3 + [Outcome.FAIL]
+    counts = [asked for asked in history.instants if asked[0].startswith("count")]
+    assert counts == [("count(a)", AT), ("count(b)", AT), ("count(c)", AT), ("count(b)", AT - MINUTE)]
+    assert {query for query, *_ in history.ranges} == {"fires"}
+    assert report.memory.had_data == {"one", "two", "late"}
+    assert [a.expression for a in report.verdicts[1].evidence.asked] == ["e2", "count(b)", "count(c)"]
+
+
+def test_a_rule_whose_metrics_vanish_is_no_data_through_a_journal() -> None:
+    """Their memory outlives the look back: a day later it still is not "never had data"."""
+    ours = rule("e", metrics=("a",))
+    first = run_cycle([ours], History(lambda q, at: 1.0 if q == "count(a)" else None), AT)
+    facts: dict[str, dict[str, Fact]] = {}
+    for fact in first.facts:
+        facts.setdefault(fact.kind, {})[fact.subject] = fact
+    later = run_cycle([ours], History(lambda q, at: None), AT + 3000 * MINUTE, memory_of(lambda k: facts.get(k, {})))
+    assert outcomes(later) == [Outcome.NO_DATA]
+    assert later.fresh >= {ours.uid}
+
+
+def test_a_rule_that_never_had_data_is_remembered_as_such() -> None:
+    """`doctor` reads it from the journal."""
+    ours = rule("e", metrics=("a",))
+    report = run_cycle([ours], History(lambda q, at: None), AT)
+    assert (report.verdicts[0].never_had_data, report.alerts, report.memory.had_data) == (True, (), frozenset())
+    assert [fact.subject for fact in report.facts if fact.kind == "rule_state"] == [ours.uid]
+
+
+def test_a_question_about_a_metric_that_fails_is_not_a_pass() -> None:
+    report = run_cycle([rule("e", metrics=("a",))], History(lambda q, at: PARTIAL if q == "count(a)" else None), AT)
+    assert outcomes(report) == [Outcome.UNKNOWN]
+    assert report.verdicts[0].fresh
+    assert report.backends[0].status == "partial"
+
+
 # Answers that stay away
 
 

@@ -161,6 +161,46 @@ groups:
     assert "a:self" in itself.expr
 
 
+@pytest.mark.parametrize(
+    ("expr", "metrics"),
+    [
+        ("rate(a_total[5m]) / rate(b_total[5m]) > a_total offset 1h", ("a_total", "b_total")),
+        ("absent(a)", ()),
+        ("absent_over_time(a[1h]) or b > absent(sum(c) > 1)", ("b",)),
+        ("a == 0 or absent(a)", ("a",)),
+        ('{job="x"} > 1', ()),
+        ('{__name__=~"a.*"} > 1', ()),
+        ('{"weird.name", job="x"} > 1', ("weird.name",)),
+        ("max_over_time(sum(a)[1h:1m]) > 2", ("a",)),
+        ('ALERTS{alertstate="firing"} > 0', ()),
+        ("vector(1) > 0", ()),
+    ],
+)
+def test_metrics_that_a_rule_leans_on(tmp_path: Path, expr: str, metrics: tuple[str, ...]) -> None:
+    """Each name once, in its order; not those whose absence is the point, nor those that no name tells."""
+    text = f"groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: |-\n          {expr}\n"
+    (ours,) = load(tmp_path, {"a.rules.yaml": text}).alerting
+    assert (ours.metrics, dict(ours.recorded)) == (metrics, {})
+
+
+def test_metrics_behind_recorded_names(tmp_path: Path) -> None:
+    """An inlined name is what it stands for; one with matchers is the server's, and said to be recorded where."""
+    text = """\
+groups:
+  - name: g
+    rules:
+      - {record: "a:b", expr: "rate(x_total[5m])"}
+      - {alert: Bare, expr: "a:b > 1"}
+      - {alert: Matched, expr: 'a:b{job="x"} > y'}
+      - {alert: Missed, expr: 'absent(a:b{job="x"})'}
+"""
+    bare, matched, missed = load(tmp_path, {"a.rules.yaml": text}).alerting
+    assert (bare.metrics, dict(bare.recorded)) == (("x_total",), {})
+    assert matched.metrics == ("a:b", "y")
+    assert {name: (Path(o.path).name, o.line) for name, o in matched.recorded.items()} == {"a:b": ("a.rules.yaml", 4)}
+    assert (missed.metrics, dict(missed.recorded)) == ((), {})
+
+
 def test_which_files(tmp_path: Path) -> None:
     """Folders are read with what is below them; tests and hidden folders are not; foreign YAML is noted."""
     files = {

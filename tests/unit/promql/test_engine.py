@@ -290,3 +290,22 @@ def test_group_left_over_series_that_take_turns() -> None:
     assert result.present.tolist() == [[True, False], [False, True]]
     with pytest.raises(PromqlError, match="many-to-many"):
         Engine(store, lookback_ms=20 * MINUTE).instant("m * on (a) group_left (v) info", 11 * MINUTE)
+
+
+@pytest.mark.parametrize(("lead_s", "expected"), [(10.9, 10.9 + 30 + 9.1), (11.5, 5 + 30 + 8.5)])
+def test_the_slope_goes_on_to_the_edge_only_when_it_is_close(lead_s: float, expected: float) -> None:
+    """Up to 1.1 average intervals (of 10 s) away; beyond that, half an interval."""
+    store = SeriesStore()
+    times = 1_000_000 + np.arange(4) * 10_000
+    store.add("x_total", ({},), times, np.array([[1000.0, 1010.0, 1020.0, 1030.0]]))
+    end = 1_000_000 - round(lead_s * 1000) + 50_000
+    result = Engine(store).instant("increase(x_total[50s])", end)
+    assert result.values[0, 0] == pytest.approx(expected)
+
+
+def test_duplicates_matter_only_where_the_other_side_has_something(engine: Engine) -> None:
+    """As on a server: with nothing to match, nothing clashes."""
+    at = START_MS + 30 * MINUTE
+    assert engine.instant("(up > 7) + on (job) requests_total", at).labels == ()
+    with pytest.raises(PromqlError, match="many-to-many"):
+        engine.instant("up + on (job) requests_total", at)
