@@ -7,7 +7,6 @@ repeat. Must never put a routing key anywhere but into the request, and never ra
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import logging
 import threading
@@ -18,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from opsctl.core.hosts import is_loopback
 from opsctl.errors import ConfigError, OpsctlError
 from opsctl.ports import Delivery, PagerEvent
 
@@ -214,16 +214,6 @@ def _line(text: str, key: str = "") -> str:
     """One short line without the routing key."""
     safe = text.replace(key, "***") if key else text
     return " ".join(safe.split())[:400]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by name or number."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _base_url(url: str) -> tuple[str, bool]:

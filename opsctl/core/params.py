@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import timedelta
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from opsctl.core.frozen import dataclass
+from opsctl.core.hosts import is_loopback
 from opsctl.core.runbooks import (
     DurationType,
     EnumType,
@@ -133,16 +133,6 @@ def check_url(text: str, hosts: tuple[str, ...] = ()) -> str | None:
     if hosts and not any(_host_fits(host, allowed) for allowed in hosts):
         return None
     return f"{scheme}://{host}{port or ''}{path}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: localhost or a loopback address, nothing that a name server decides."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_fits(host: str, allowed: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal, Union
 from opsctl.core.alerts import Alert
 from opsctl.core.frozen import dataclass
 from opsctl.core.memory import Remembered
-from opsctl.core.signals import Labels, Reason, Sample, Series
+from opsctl.core.signals import Reason, Sample, Series
 from opsctl.core.slo import Origin, Severity, Slo
 
 
@@ -169,8 +169,3 @@ def state_of(verdict: Verdict) -> State:
             return State.OK if passes else State.UNKNOWN
         case Outcome.NO_DATA | Outcome.UNKNOWN:
             return State.UNKNOWN
-
-
-def group_key(labels: Labels, names: tuple[str, ...]) -> Labels:
-    """The labels of those names, in canonical order."""
-    return tuple(pair for pair in labels if pair[0] in names)

@@ -5,7 +5,6 @@ Must never put a value that may be a secret into a message, and never read a sec
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from opsctl.core.hosts import is_loopback
 from opsctl.files.context import (
     Backend,
     Basic,
@@ -170,17 +170,6 @@ def check_url(node: Node, url: str, allow_http: bool, problems: Problems) -> Non
     elif parts.scheme == "http" and not allow_http and not is_loopback(host):
         hint = "use https, or say allow_http = true for this backend"
         problems.add(node, f"{node.where}: plain http is allowed to this machine only", hint=hint)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _headers(section: Table) -> dict[str, str]:

@@ -7,6 +7,6 @@
 """
 
 from opsctl.http.client import MIB, Client
-from opsctl.http.endpoint import Answer, Endpoint, HttpProblem, is_loopback, one_line, status_problem
+from opsctl.http.endpoint import Answer, Endpoint, HttpProblem, one_line, status_problem
 
-__all__ = ["MIB", "Answer", "Client", "Endpoint", "HttpProblem", "is_loopback", "one_line", "status_problem"]
+__all__ = ["MIB", "Answer", "Client", "Endpoint", "HttpProblem", "one_line", "status_problem"]

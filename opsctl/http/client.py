@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlencode, urlsplit
 
+from opsctl.core.hosts import is_loopback
 from opsctl.core.signals import Reason
 from opsctl.errors import OpsctlError
-from opsctl.http.endpoint import Answer, Endpoint, HttpProblem, is_loopback, one_line, status_words, target_of
+from opsctl.http.endpoint import Answer, Endpoint, HttpProblem, one_line, status_words, target_of
 from opsctl.http.wire import CHUNK_BYTES, Late, Plain, Request, Tls, TooLarge
 
 MIB = 1 << 20

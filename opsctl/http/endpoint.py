@@ -6,12 +6,12 @@ Must never put a header value, a credential or a URL's user and query into a mes
 from __future__ import annotations
 
 import http.client
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from urllib.parse import urlsplit
 
 from opsctl.core.frozen import dataclass
+from opsctl.core.hosts import is_loopback
 from opsctl.core.signals import Reason
 from opsctl.errors import ExitCode, OpsctlError, UsageError
 
@@ -93,20 +93,6 @@ def _status_reason(status: int) -> Reason:
 
 def status_words(status: int) -> str:
     return f"{status} {http.client.responses.get(status, '')}".rstrip()
-
-
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address cannot leave this machine."""
-    name = host.strip("[]").rstrip(".").lower()
-    return name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 
 def _ascii(host: str) -> str:

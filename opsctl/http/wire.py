@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from opsctl.http.endpoint import is_address, is_loopback
+from opsctl.core.hosts import is_address, is_loopback
 
 CHUNK_BYTES = 1 << 16
 

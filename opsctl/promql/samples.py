@@ -138,13 +138,6 @@ class Samples:
         """All values in one row."""
         return self.values.reshape(-1)
 
-    def last_time(self, row: int) -> int | None:
-        """When the row's newest sample was taken."""
-        if self.axis is not None:
-            return int(self.axis[self.length - 1]) if self.length else None
-        n = int(self.lengths[row])
-        return int(self.keys[row, n - 1] & _MASK) - BIAS if n else None
-
     def upto(self, rows: Ints, times: Ints) -> Ints:
         """Per row and time, the index in `flat` behind the last sample at or before that time."""
         assert self.axis is None

@@ -30,11 +30,11 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, ClassVar
 
 from opsctl.core.frozen import dataclass
+from opsctl.core.hosts import is_loopback
 from opsctl.demo.faults import ACTIONS, Action, Param
 from opsctl.errors import OpsctlError
 
@@ -169,13 +169,6 @@ class Desk:
         return message
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class _Handler(BaseHTTPRequestHandler):
     """One request: routing, sizes and headers; the desk does the rest."""
 
@@ -225,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_host(self) -> None:
         # A page in a browser could resolve its own name to loopback; it cannot forge this header.
         host = self.headers.get("Host", "").rsplit(":", 1)[0].strip("[]")
-        if not _loopback(host):
+        if not is_loopback(host):
             raise Rejected(421, "this server answers on loopback only")
 
     def _get(self) -> tuple[int, Mapping[str, Any]]:
@@ -272,7 +265,7 @@ class AdminServer:
     """The admin server on a loopback address; `with AdminServer(mitigate) as server:` serves until the block ends."""
 
     def __init__(self, mitigate: Mitigate, host: str = "127.0.0.1", port: int = 0) -> None:
-        if not _loopback(host):
+        if not is_loopback(host):
             raise OpsctlError(f"the demo's admin server binds to loopback only, not to {host}")
         handler = type("Handler", (_Handler,), {"desk": Desk(mitigate)})
         self._server = ThreadingHTTPServer(("127.0.0.1" if host == "localhost" else host, port), handler)

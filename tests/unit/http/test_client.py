@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from opsctl.core.hosts import is_loopback
 from opsctl.core.signals import Reason
 from opsctl.errors import AuthError, ExitCode, UsageError
-from opsctl.http import Client, Endpoint, HttpProblem, is_loopback, one_line
+from opsctl.http import Client, Endpoint, HttpProblem, one_line
 from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
 
 SECRET = "s3cr3t"
