@@ -9,6 +9,7 @@ import math
 
 _TINY = 1e-300
 _STIRLING_EXACT = 16
+_CLOSE = 1e-9  # of a bound, relative
 
 
 def tail(bad: int, total: int, ratio: float) -> float:
@@ -41,16 +42,18 @@ def lower_bound(bad: int, total: int, confidence: float) -> float:
     if bad == total:
         return float(goal ** (1.0 / total))
     low, high = 0.0, bad / total
-    spread = math.sqrt(high * (1.0 - high) / total)
-    guess = high - 2.0 * spread
-    if guess > 0.0 and tail(bad, total, guess) < goal:
-        low = guess
-    while high - low > 1e-9 * high:
-        middle = (low + high) / 2.0
-        if tail(bad, total, middle) < goal:
-            low = middle
-        else:
-            high = middle
+    p = high - 1.7 * math.sqrt(high * (1.0 - high) / total)
+    while high - low > _CLOSE * high:
+        if not low < p < high:
+            p = (low + high) / 2.0
+        over = tail(bad, total, p) - goal
+        low, high = (p, high) if over < 0.0 else (low, p)
+        # Newton's step, inside what bisection leaves: d P(X ≥ bad) / dp = bad · P(X = bad) / p.
+        slope = bad * _mass(bad, total, p) / p
+        step = over / slope if slope > 0.0 else math.inf
+        if abs(step) <= _CLOSE * p:
+            return p
+        p -= step
     return low
 
 
