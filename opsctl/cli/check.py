@@ -18,6 +18,7 @@ from opsctl.errors import ExitCode, UsageError, worst
 if TYPE_CHECKING:
     from opsctl.engine import CycleReport
     from opsctl.schedule import Once
+    from opsctl.sender import SendReport
 
 FORMATS = ("table", "plain", "json", "junit")
 
@@ -98,11 +99,17 @@ def emit(run: Frame, once: Once, form: str, held: frozenset[ExitCode], *, on_unk
     for problem in once.problems:
         run.warn(f"opsctl: {_one(problem)}")
     if once.sent is not None and once.sent.failed:
-        run.warn(
-            "opsctl: A PAGE DID NOT GET THROUGH: tell the on-call by another way; `opsctl incident ls` shows which"
-        )
+        run.warn(f"opsctl: {_unsent(once.sent)}")
     if on_unknown == "warn" and any(v.outcome.value in {"unknown", "no_data", "no_events"} for v in report.verdicts):
         run.warn("opsctl: some verdicts are unknown; --on-unknown warn lets this pass")
+
+
+def _unsent(sent: SendReport) -> str:
+    """The banner: a page that nobody got is louder than a resolve that is late."""
+    rows = (*sent.left, *sent.dead, *sent.never_delivered)
+    if any(row.action == "trigger" for row in rows):
+        return "A PAGE DID NOT GET THROUGH: tell the on-call by another way; `opsctl incident ls` shows which"
+    return "a resolve or an acknowledgement did not get through; the next run sends it again"
 
 
 def _one(line: str) -> str:
@@ -125,7 +132,8 @@ def text(run: Frame, once: Once, form: str) -> None:
         return
     print_blocks(run, once)
     if once.sent is not None and once.sent.accepted:
-        sys.stdout.write(f"told PagerDuty: {len(once.sent.accepted)} events\n")
+        told = len(once.sent.accepted)
+        sys.stdout.write(f"told PagerDuty: {told} {'event' if told == 1 else 'events'}\n")
 
 
 def print_blocks(run: Frame, once: Once) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
+from opsctl.cli.check import _unsent
 from opsctl.cli.frame import Frame
 from opsctl.cli.options import chosen_output, duration, moment
+from opsctl.core.outbox import OutboxRow
 from opsctl.errors import UsageError
+from opsctl.sender import SendReport
 
 NOW = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
 
@@ -56,3 +60,10 @@ def test_formats(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen_output(run, "table", True)
     with pytest.raises(UsageError, match="expected one of table, plain, json"):
         chosen_output(run, "yaml", False)
+
+
+@pytest.mark.parametrize(("action", "words"), [("trigger", "A PAGE DID NOT GET THROUGH"), ("resolve", "a resolve")])
+def test_a_late_resolve_is_not_called_a_lost_page(action: Literal["trigger", "resolve"], words: str) -> None:
+    """The banner shouts for triggers only."""
+    row = OutboxRow(1, "opsctl/k", 1, action, 0, "default", 0, "Rule", "{}", NOW, NOW, NOW)
+    assert _unsent(SendReport(left=(row,))).startswith(words)
