@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, Union
@@ -20,6 +20,8 @@ from opsctl.core.policy import Policy
 from opsctl.core.signals import Labels
 from opsctl.core.slo import Severity
 
+REFUSED_AGAIN = timedelta(minutes=5)
+"""A page that was refused for good is tried again this often: somebody may have put the key right."""
 RUNS_MISSING = 3
 """So many full runs in a row must miss a rule before its incident is closed as an orphan."""
 
@@ -38,6 +40,7 @@ class JournalAlert:
     under_since: datetime | None = None  # first fresh step that did not list it, while the incident is held open
     closed: datetime | None = None  # when a person closed the incident of an alert that goes on
     missing_runs: int = 0  # full runs in a row whose loaded files did not have the rule
+    refused: bool = False  # its last trigger was refused for good: nobody was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +182,10 @@ class _Work:
             if now.closed is not None and not self._may_reopen(now):
                 return now
             return self._open(now)
-        if pages and now.triggered is not None and at - now.triggered >= policy.repeat_interval:
+        wait = min(REFUSED_AGAIN, policy.repeat_interval) if now.refused else policy.repeat_interval
+        if pages and now.triggered is not None and at - now.triggered >= wait:
             self.triggers.append(Trigger(now.key, now.episode, now.route, now.alert, now.triggers))
-            return replace(now, triggers=now.triggers + 1, triggered=at)
+            return replace(now, triggers=now.triggers + 1, triggered=at, refused=False)
         return now
 
     def _may_reopen(self, now: JournalAlert) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from opsctl.cli.main import main
+from opsctl.demo.clock import StoryClock
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
 from tests.integration.test_cli_streams import burning, folder
 from tests.servers.misbehaving import Misbehaving
@@ -135,3 +137,28 @@ def test_hostile_names_make_whole_xml(home: Path, capsys: pytest.CaptureFixture[
     assert "\x1b" not in text
     assert "\x07" not in text
     assert len(list(ET.fromstring(text).iter("testcase"))) == 2
+
+
+def test_a_refused_page_goes_out_soon_after_the_key_is_right(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not an hour later: a page that nobody got is tried again every five minutes, and then all is quiet."""
+    clock = StoryClock(datetime.now(UTC))
+    (home / "key").write_text(KEY[::-1])
+    assert main(["check", "--notify"], clock=clock) == 5
+    (home / "key").write_text(KEY)
+    clock.step(timedelta(minutes=3))
+    assert main(["check", "--notify"], clock=clock) == 5
+    clock.step(timedelta(minutes=3))
+    capsys.readouterr()
+    assert main(["check", "--notify"], clock=clock) == 1
+    assert capsys.readouterr().err == ""
+    clock.step(timedelta(minutes=6))
+    assert main(["check", "--notify"], clock=clock) == 1
+    assert "accepted" in _deliveries(home)
+    assert _deliveries(home).count("accepted") == 1
+
+
+def _deliveries(home: Path) -> list[str]:
+    """The outcome of every request so far."""
+    journal = next(home.rglob("journal.sqlite3"))
+    with sqlite3.connect(journal) as db:
+        return [outcome for (outcome,) in db.execute("SELECT outcome FROM deliveries ORDER BY id")]

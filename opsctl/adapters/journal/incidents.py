@@ -22,7 +22,9 @@ SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.a
   o.state AS delivery, o.attempts AS attempts, o.last_error AS last_error
 FROM episodes e
 LEFT JOIN alerts a ON a.key = e.key
-LEFT JOIN outbox o ON o.episode = e.episode AND o.key = e.key AND o.action = 'trigger' AND o.repeat = 0
+LEFT JOIN outbox o ON o.id = (  -- the trigger that got through, else the last one
+  SELECT id FROM outbox WHERE episode = e.episode AND key = e.key AND action = 'trigger'
+  ORDER BY accepted IS NULL, repeat DESC LIMIT 1)
 WHERE e.resolved IS NULL OR (:resolved AND e.resolved >= :since)
 ORDER BY e.episode DESC
 """

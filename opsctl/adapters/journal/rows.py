@@ -87,6 +87,7 @@ def journal_alert_from(row: sqlite3.Row) -> JournalAlert:
         under_since=time_or_none(row["under_since"]),
         closed=time_or_none(row["closed"]),
         missing_runs=row["missing_runs"],
+        refused=bool(row["refused"]),
     )
 
 

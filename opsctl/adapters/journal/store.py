@@ -122,9 +122,15 @@ _OLD = (
 )
 
 
+_ALERTS = """SELECT alerts.*, EXISTS (
+  SELECT 1 FROM outbox WHERE outbox.key = alerts.key AND outbox.episode = alerts.episode
+  AND action = 'trigger' AND repeat = alerts.triggers - 1 AND outbox.state = 'dead'
+) AS refused FROM alerts ORDER BY alerts.rowid"""
+
+
 def _alerts(db: sqlite3.Connection) -> dict[str, JournalAlert]:
     try:
-        return {row["key"]: journal_alert_from(row) for row in db.execute("SELECT * FROM alerts ORDER BY rowid")}
+        return {row["key"]: journal_alert_from(row) for row in db.execute(_ALERTS)}
     except (ValueError, KeyError, TypeError) as wrong:
         raise Damaged(f"an alert of the journal cannot be read: {wrong}") from wrong
 
