@@ -109,7 +109,6 @@ class WindowEvidence:
     burn: float | None  # ratio / (1 − target)
     threshold: float | None = None  # factor × (1 − target) of its row; None for the budget window
     lower_bound: float | None = None  # one-sided Clopper–Pearson bound of the ratio, long windows only
-    coverage: float | None = None  # share of the window for which there are samples, where known
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,6 @@ class Slo:
     identity: tuple[tuple[str, str], ...] = ()
     runbook: str | None = None
     runbook_no_data: str | None = None
-    exclude: str | None = None
     counts: Literal["events", "steps"] = "events"  # steps: a threshold metric with Occurrences
 
     @property

@@ -122,7 +122,6 @@ def evidence_body(evidence: Evidence) -> dict[str, Any]:
                 "burn": w.burn,
                 "threshold": w.threshold,
                 "lower_bound": w.lower_bound,
-                "coverage": w.coverage,
             }
             for w in evidence.windows
         ],
