@@ -12,7 +12,7 @@ from typing import Literal, Union
 from opsctl.core.alerts import Alert
 from opsctl.core.frozen import dataclass
 from opsctl.core.memory import Remembered
-from opsctl.core.signals import Reason, Sample, Series
+from opsctl.core.signals import Reason, Sample, Series, Signal
 from opsctl.core.slo import Origin, Severity, Slo
 
 
@@ -40,6 +40,7 @@ class AlertingRule:
     runbook: str | None = None
     metrics: tuple[str, ...] = ()  # the names its selectors read, but for those in absent(): without any it is blind
     recorded: Mapping[str, Origin] = field(default_factory=lambda: MappingProxyType({}))  # of them: not inlined
+    signal: Signal = Signal.METRICS  # who answers its expression
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,14 @@ class Matrix:
     series: tuple[Series, ...]
 
 
+class Signal(StrEnum):
+    """Which kind of backend an expression is asked of."""
+
+    METRICS = "metrics"
+    LOGS = "logs"
+    TRACES = "traces"
+
+
 class Reason(StrEnum):
     """Why a reading failed."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from opsctl.core.frozen import dataclass
+from opsctl.core.signals import Signal
 
 
 class Severity(StrEnum):
@@ -109,6 +110,7 @@ class Slo:
     runbook: str | None = None
     runbook_no_data: str | None = None
     counts: Literal["events", "steps"] = "events"  # steps: a threshold metric with Occurrences
+    signal: Signal = Signal.METRICS  # who answers its queries
 
     @property
     def budget(self) -> float:
