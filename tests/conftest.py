@@ -17,9 +17,43 @@ from typing import Any
 import pytest
 
 from tests.servers.build import SERVERS, required
-from tests.servers.fixtures import prometheus, prometheus2, prometheus3, start_prometheus
+from tests.servers.fixtures import (
+    alertmanager,
+    elasticsearch,
+    elasticsearch8,
+    elasticsearch9,
+    jaeger,
+    jaeger_with_spm,
+    otelcol,
+    prometheus,
+    prometheus2,
+    prometheus3,
+    start_alertmanager,
+    start_elasticsearch,
+    start_jaeger,
+    start_otelcol,
+    start_prometheus,
+    zipkin,
+)
 
-__all__ = ["prometheus", "prometheus2", "prometheus3", "start_prometheus"]
+__all__ = [
+    "alertmanager",
+    "elasticsearch",
+    "elasticsearch8",
+    "elasticsearch9",
+    "jaeger",
+    "jaeger_with_spm",
+    "otelcol",
+    "prometheus",
+    "prometheus2",
+    "prometheus3",
+    "start_alertmanager",
+    "start_elasticsearch",
+    "start_jaeger",
+    "start_otelcol",
+    "start_prometheus",
+    "zipkin",
+]
 
 HERE = Path(__file__).parent
 FOLDERS = ("unit", "contract", "integration", "golden", "tui", "e2e", "packaging")

@@ -13,7 +13,7 @@ import pytest
 from collectors.prometheus import PrometheusSource
 from opsctl.core.signals import Measured
 from opsctl.http import Endpoint
-from tests.servers import build as building
+from tests.servers import making
 from tests.servers.build import Missing, Server, build
 from tests.servers.fixtures import StartPrometheus
 
@@ -65,7 +65,7 @@ def script(folder: Path, text: str = "#!/bin/sh\nexit 0\n") -> None:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of servers."""
-    monkeypatch.setattr(building, "_CACHE", tmp_path / "servers")
+    monkeypatch.setattr(making, "_CACHE", tmp_path / "servers")
     return tmp_path / "servers"
 
 

@@ -1,69 +1,120 @@
-"""Starts a real Prometheus on a recorded history and ends it by pid."""
+"""Starts a real Prometheus on a recorded history, or with something to scrape and rules to evaluate."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import http.client
+import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
+from tests.servers import running
 from tests.servers.build import cache, server
+from tests.servers.running import Launch, Running, answers, free_port, free_ports, link_or_copy
+
+__all__ = ["Prometheus", "Running", "Target", "blocks", "free_port", "start"]
 
 HISTORIES_KEPT = 20
-START_SECONDS = 30
+INTERVAL = "1s"
+
+Target = tuple[str, str, Mapping[str, str]]  # the job, "host:port", labels to add
 
 
 @dataclass
-class Running:
-    """A server that answers; `stop()` ends it."""
+class Prometheus(Running):
+    """Its API is at `url`; `address` is what another Prometheus would scrape."""
 
-    url: str
-    process: subprocess.Popen[bytes]
-    folder: Path
-    stopped: bool = field(default=False)
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.url.removeprefix("http://")
 
-    def stop(self) -> None:
-        """End the process by its pid and remove its data."""
-        if self.stopped:
-            return
-        self.stopped = True
-        self.process.terminate()
+    def reconfigure(
+        self, scrape: Sequence[Target] = (), rules: Sequence[str | Path] = (), alertmanager: str = ""
+    ) -> None:
+        """Replace what it scrapes, evaluates and tells; RuntimeError with its own words when it refuses."""
+        _configure(self.folder, scrape, rules, alertmanager)
+        host, _, port = self.address.partition(":")
+        connection = HTTPConnection(host, int(port), timeout=10)
         try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        atexit.unregister(self.stop)
+            connection.request("POST", "/-/reload")
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"prometheus did not take its configuration: {said.strip()}\n{self.log[-600:]}")
 
 
-def start(history: str | Path = "", version: str = "3.16") -> Running:
-    """Start a Prometheus whose past is an OpenMetrics text (or the file of one); may raise `Missing`."""
+def start(
+    history: str | Path = "",
+    version: str = "3.16",
+    *,
+    scrape: Sequence[Target] = (),
+    rules: Sequence[str | Path] = (),
+    exemplars: bool = False,
+    alertmanager: str = "",
+    flags: Sequence[str] = (),
+) -> Prometheus:
+    """Start a Prometheus; may raise `Missing`.
+
+    `history` is an OpenMetrics text or the file of one, `rules` are texts of rule files or the files, `alertmanager`
+    a host and port. It scrapes and evaluates every second.
+    """
     program = server("prometheus", version).program("prometheus")
-    folder = Path(tempfile.mkdtemp(prefix="opsctl-prometheus-"))
-    try:
-        data = folder / "data"
-        text = history.read_text() if isinstance(history, Path) else history
-        if text.strip() not in {"", "# EOF"}:
-            _link(blocks(text, version), data)
-        (folder / "prometheus.yml").write_text("global: {}\n")
-        for _ in range(3):  # somebody may take the free port in between
-            running = _launch(program, folder, data)
-            if running is not None:
-                atexit.register(running.stop)
-                return running
-        raise RuntimeError(f"prometheus {version} does not start: {_tail(folder / 'log')}")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    text = history.read_text() if isinstance(history, Path) else history
+    past = None if text.strip() in {"", "# EOF"} else blocks(text, version)
+    flags = [*flags, *(["--enable-feature=exemplar-storage"] if exemplars else [])]
+
+    def plan(folder: Path) -> Launch:
+        if past is not None and not (folder / "data").exists():
+            shutil.copytree(past, folder / "data", copy_function=link_or_copy)  # blocks are never written to
+        _configure(folder, scrape, rules, alertmanager)
+        return _launch(folder, program, flags)
+
+    return running.start(Prometheus, f"prometheus {version}", plan)
+
+
+def _launch(folder: Path, program: Path, flags: Sequence[str]) -> Launch:
+    ports = free_ports("http")
+    command = [
+        str(program),
+        f"--web.listen-address=127.0.0.1:{ports['http']}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--config.file={folder / 'prometheus.yml'}",
+        "--storage.tsdb.retention.time=45d",
+        "--web.enable-lifecycle",
+        *flags,
+    ]
+    url = f"http://127.0.0.1:{ports['http']}"
+    return Launch(command, url, partial(answers, f"{url}/-/ready"), ports)
+
+
+def _configure(folder: Path, scrape: Sequence[Target], rules: Sequence[str | Path], alertmanager: str) -> None:
+    files = []
+    for number, rule in enumerate(rules):
+        file = folder / f"rules-{number}.yml"
+        file.write_text(rule.read_text() if isinstance(rule, Path) else rule)
+        files.append(str(file))
+    jobs: dict[str, list[dict[str, Any]]] = {}
+    for job, address, labels in scrape:
+        jobs.setdefault(job, []).append({"targets": [address], "labels": dict(labels)})
+    configuration = {
+        "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
+        "rule_files": files,
+        "scrape_configs": [{"job_name": job, "static_configs": targets} for job, targets in jobs.items()],
+    }
+    if alertmanager:
+        configuration["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+    (folder / "prometheus.yml").write_text(json.dumps(configuration))  # JSON is YAML
 
 
 def blocks(text: str, version: str) -> Path:
@@ -100,60 +151,3 @@ def _prune(kept: Path) -> None:
     folders = sorted((one for one in kept.iterdir() if one.name[0] != "."), key=lambda one: one.stat().st_mtime)
     for old in folders[:-HISTORIES_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A private copy: blocks are immutable, so their files are linked where the file system allows."""
-
-    def copy(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copy2(one, other)
-
-    shutil.copytree(source, target, copy_function=copy)
-
-
-def _launch(program: Path, folder: Path, data: Path) -> Running | None:
-    port = free_port()
-    command = [
-        str(program),
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--storage.tsdb.path={data}",
-        f"--config.file={folder / 'prometheus.yml'}",
-        "--storage.tsdb.retention.time=45d",
-    ]
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    running = Running(f"http://127.0.0.1:{port}", process, folder)
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        if _ready(port):
-            return running
-        time.sleep(0.02)
-    if process.poll() is None:
-        process.kill()
-    process.wait(10)
-    return None
-
-
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/-/ready")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-600:] if log.exists() else "no log"
