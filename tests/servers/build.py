@@ -51,20 +51,17 @@ def _elasticsearch(version: str, java: int) -> Server:
     )
 
 
+def _alertmanager(version: str, tag: str) -> Server:
+    make = go_install("github.com/prometheus/alertmanager", tag, _ALERTMANAGER)
+    return Server("alertmanager", version, _ALERTMANAGER, make, no_go, "1 minute")
+
+
 SERVERS = (
     Server(
         "prometheus",
         "2.42",
         _PROMETHEUS,
-        apt_package("prometheus", "2.42", {one: one for one in _PROMETHEUS}),
-        no_apt,
-        "10 seconds",
-    ),
-    Server(
-        "alertmanager",
-        "0.25",
-        _ALERTMANAGER,
-        apt_package("prometheus-alertmanager", "0.25", {"alertmanager": "prometheus-alertmanager", "amtool": "amtool"}),
+        apt_package("prometheus", "2.42", _PROMETHEUS),
         no_apt,
         "10 seconds",
     ),
@@ -102,14 +99,9 @@ SERVERS = (
         "4 minutes",
         try_out=("version",),
     ),
-    Server(
-        "alertmanager",
-        "0.31",
-        _ALERTMANAGER,
-        go_install("github.com/prometheus/alertmanager", "v0.31.0", _ALERTMANAGER),
-        no_go,
-        "1 minute",
-    ),
+    # Debian's 0.25 opens a template below /usr/share, so that it cannot run from a folder of ours
+    _alertmanager("0.25", "v0.25.0"),
+    _alertmanager("0.31", "v0.31.0"),  # the web page of 0.32 and later is not in their modules
     Server(
         "otelcol",
         "0.155.0",

@@ -55,7 +55,8 @@ def go_wrapped(module: str, version: str, command: str, replace: Mapping[str, st
 def collector(version: str, providers: str, parts: Mapping[str, tuple[str, ...]]) -> Make:
     """A maker: an OpenTelemetry Collector of some Go modules (by kind), made with the project's own builder.
 
-    The builder's `go mod tidy` wants modules that only tests need, so that its sources are built without it.
+    The builder ends with `go mod tidy`, which wants modules that only tests need and may fail where those are not
+    served; the sources that it leaves are whole, and are built without them.
     """
 
     def make(folder: Path) -> None:
@@ -72,7 +73,11 @@ def collector(version: str, providers: str, parts: Mapping[str, tuple[str, ...]]
             ],
         }
         (around / "manifest.yaml").write_text(json.dumps(manifest))
-        run([str(around / "builder"), "--config", "manifest.yaml", "--skip-get-modules", "--skip-compilation"], around)
+        try:
+            run([str(around / "builder"), "--config", "manifest.yaml", "--skip-compilation"], around)
+        except Missing:
+            if not (around / "out" / "go.mod").is_file():
+                raise
         output = str(folder / "bin" / "otelcol")
         run(["go", "build", "-mod=mod", *LEAN, "-o", output, "."], around / "out", CGO_ENABLED="0")
         shutil.rmtree(around)
@@ -85,8 +90,8 @@ def no_go() -> str | None:
     return None if shutil.which("go") else "no Go"
 
 
-def apt_package(package: str, version: str, programs: Mapping[str, str]) -> Make:
-    """A maker: programs of one Debian package, unpacked without root; `programs` is our name and the package's."""
+def apt_package(package: str, version: str, programs: tuple[str, ...]) -> Make:
+    """A maker: the programs of one Debian package, unpacked without root."""
 
     def make(folder: Path) -> None:
         try:
@@ -96,8 +101,8 @@ def apt_package(package: str, version: str, programs: Mapping[str, str]) -> Make
             run(["apt-get", "download", f"{package}={version}*"], folder)
         (deb,) = folder.glob("*.deb")
         run(["dpkg", "-x", deb.name, "unpacked"], folder)
-        for ours, theirs in programs.items():
-            (folder / "unpacked/usr/bin" / theirs).rename(folder / "bin" / ours)
+        for program in programs:
+            (folder / "unpacked/usr/bin" / program).rename(folder / "bin" / program)
         deb.unlink()
         shutil.rmtree(folder / "unpacked")
 
