@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Sample, Series, Vector
+from opsctl.core.windows import format_duration
 from opsctl.ports import Probe
-from opsctl.promql import PromqlError, UnsupportedError
+from opsctl.promql import PromqlError, Selector, UnsupportedError, parse, render
 
 if TYPE_CHECKING:
+    from opsctl.core.exploring import ExemplarSeries, Metadata, RuleQuery, SeriesQuery, ServerAlert, ServerRule
     from opsctl.promql.engine import Engine, Result
     from opsctl.promql.store import SeriesStore
 
@@ -24,6 +26,7 @@ STEPS_AT_ONCE = 11_000
 STEPS_MAX = 1_000_000
 
 D = TypeVar("D", Vector, Matrix)
+T = TypeVar("T")
 
 
 class MemorySource:
@@ -74,6 +77,42 @@ class MemorySource:
                 return self._failed(wrong)
         return self._reading(_matrix(results), results, begun)
 
+    def series(self, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[Labels, ...]]:
+        """The label sets of series that have samples in the time, sorted; without selectors it is rejected."""
+        if not query.selectors:
+            return Failed(Reason.REJECTED, "series are asked for by a selector", self.name)
+        return self._listed(query, timeout_seconds, lambda found: found)
+
+    def label_names(self, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[str, ...]]:
+        """Every label name of those series, sorted."""
+        return self._listed(query, timeout_seconds, lambda found: {name for labels in found for name, _ in labels})
+
+    def label_values(self, label: str, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[str, ...]]:
+        """Every value of a label of those series, sorted."""
+        if not label:
+            return Failed(Reason.REJECTED, "the label has no name", self.name)
+        return self._listed(
+            query, timeout_seconds, lambda found: {value for labels in found for name, value in labels if name == label}
+        )
+
+    def exemplars(
+        self, expression: str, start: datetime, end: datetime, timeout_seconds: float
+    ) -> Reading[tuple[ExemplarSeries, ...]]:
+        """Not kept here."""
+        return self._not_here("exemplars")
+
+    def rules(self, query: RuleQuery, timeout_seconds: float) -> Reading[tuple[ServerRule, ...]]:
+        """Nothing is evaluated here but what is asked."""
+        return self._not_here("rules of its own")
+
+    def alerts(self, timeout_seconds: float) -> Reading[tuple[ServerAlert, ...]]:
+        """Nothing is evaluated here but what is asked."""
+        return self._not_here("alerts of its own")
+
+    def metadata(self, metric: str | None, timeout_seconds: float) -> Reading[Mapping[str, tuple[Metadata, ...]]]:
+        """Not kept here."""
+        return self._not_here("metadata")
+
     def probe(self, timeout_seconds: float) -> Probe:
         """It is here."""
         if self._closed or timeout_seconds <= 0:
@@ -83,6 +122,43 @@ class MemorySource:
     def close(self) -> None:
         """Answer no more."""
         self._closed = True
+
+    def _listed(
+        self, query: SeriesQuery, timeout_seconds: float, shape: Callable[[list[Labels]], Iterable[T]]
+    ) -> Reading[tuple[T, ...]]:
+        """What is made of the label sets, sorted and cut at the limit."""
+        begun = time.monotonic()
+        if self._closed or timeout_seconds <= 0:
+            return self._late()
+        try:
+            with self._one_at_a_time:
+                labels = self._label_sets(query)
+        except PromqlError as wrong:
+            return self._failed(wrong)
+        found = tuple(sorted(shape(labels)))  # type: ignore[type-var]
+        took = time.monotonic() - begun
+        if query.limit and len(found) > query.limit:
+            warning = f"there are more than {query.limit}; the rest is left out"
+            message = f"the answer may be partial: {warning}"
+            return Failed(Reason.PARTIAL, message, self.name, found[: query.limit], (warning,), took)
+        return Measured(found, self.name, took) if found else Absent(self.name, took)
+
+    def _label_sets(self, query: SeriesQuery) -> list[Labels]:
+        end_ms = _ms(query.end)
+        window = timedelta(milliseconds=end_ms - _ms(query.start) + 1)  # a window is open on the left
+        if window <= timedelta(0):
+            raise PromqlError("the end of a range must not be before its start")
+        found: set[Labels] = set()
+        for text in query.selectors or ('{__name__!=""}',):
+            selector = parse(text)
+            if not isinstance(selector, Selector):
+                raise PromqlError(f"{text} is no selector of series")
+            chosen = f"last_over_time({render(selector)}[{format_duration(window)}])"
+            found.update(self._engine.instant(chosen, end_ms).labels)
+        return list(found)
+
+    def _not_here(self, what: str) -> Failed[Any]:
+        return self._late() if self._closed else Failed(Reason.UNSUPPORTED, f"it has no {what}", self.name)
 
     def _late(self) -> Failed[Any]:
         message = "given up: the time for all questions is over" if self._closed else "no time was left to ask"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from opsctl.core.frozen import dataclass
-from opsctl.core.signals import Matrix, Reading, Vector
+from opsctl.core.signals import Labels, Matrix, Reading, Vector
+
+if TYPE_CHECKING:
+    from opsctl.core.exploring import ExemplarSeries, Metadata, RuleQuery, SeriesQuery, ServerAlert, ServerRule
 
 
 class Clock(Protocol):
@@ -61,4 +65,43 @@ class MetricsSource(Protocol):
 
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""
+        ...
+
+
+@runtime_checkable
+class MetricsExplorer(MetricsSource, Protocol):
+    """A source that can also be looked around in. What one cannot tell is `Failed(unsupported)`.
+
+    Filters and limits are applied here too, whatever the server made of them; more than a limit is `Failed(partial)`
+    with as many as were asked for.
+    """
+
+    def series(self, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[Labels, ...]]:
+        """The label sets of series, sorted; a query without selectors is rejected."""
+        ...
+
+    def label_names(self, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[str, ...]]:
+        """Every label name that series have, sorted."""
+        ...
+
+    def label_values(self, label: str, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[str, ...]]:
+        """Every value of a label, sorted; the values of `__name__` are the metrics."""
+        ...
+
+    def exemplars(
+        self, expression: str, start: datetime, end: datetime, timeout_seconds: float
+    ) -> Reading[tuple[ExemplarSeries, ...]]:
+        """The exemplars in [start, end] of the series that an expression reads."""
+        ...
+
+    def rules(self, query: RuleQuery, timeout_seconds: float) -> Reading[tuple[ServerRule, ...]]:
+        """The rules that the server evaluates itself, in the order of its files."""
+        ...
+
+    def alerts(self, timeout_seconds: float) -> Reading[tuple[ServerAlert, ...]]:
+        """What is pending or firing at the server."""
+        ...
+
+    def metadata(self, metric: str | None, timeout_seconds: float) -> Reading[Mapping[str, tuple[Metadata, ...]]]:
+        """Type, help and unit by metric family, of one or of all; targets may disagree, hence several."""
         ...
