@@ -2,48 +2,96 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import At, Json, Output, chosen_output, past
+from opsctl.cli.check_output import FORMATS, Target, deliver, targets
+from opsctl.cli.frame import Frame, frame
+from opsctl.cli.options import At, Json, past
 from opsctl.cli.selection import Services, select
-from opsctl.cli.streams import whole_unicode
 from opsctl.errors import ExitCode, UsageError, worst
 
 if TYPE_CHECKING:
+    from opsctl.core.replay import SentRecord
     from opsctl.engine import CycleReport
-    from opsctl.schedule import Once
+    from opsctl.schedule import Once, World
     from opsctl.sender import SendReport
+    from opsctl.views.check import Result
 
-FORMATS = ("table", "plain", "json", "junit")
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT[=FILE]",
+        help=f"How to print, and where; may be repeated. {', '.join(FORMATS)}.",
+    ),
+]
 
 
 def check(
     services: Services = None,
     notify: bool = typer.Option(False, "--notify", help="Record the result and page: the cron line."),
-    fail_on: str = typer.Option("page", "--fail-on", metavar="page|ticket", help="The mildest finding that exits 1."),
-    on_unknown: str = typer.Option(
-        "fail",
+    fail_on: str | None = typer.Option(
+        None, "--fail-on", metavar="page|ticket", help="The mildest finding that exits 1; default page."
+    ),
+    on_unknown: str | None = typer.Option(
+        None,
         "--on-unknown",
         metavar="fail|warn|ignore",
-        help="What an unknown verdict does: exit 3, say so, nothing.",
+        help="What an unknown verdict does: exit 3 (the default), say so, nothing.",
     ),
     at: At = None,
-    output: Output = None,
+    output: Outputs = None,
     json: Json = False,
+    evidence: str | None = typer.Option(
+        None, "--evidence", metavar="FILE", help="Save everything that the verdicts were made from; - is stdout."
+    ),
+    replay: str | None = typer.Option(
+        None, "--replay", metavar="FILE", help="Judge saved evidence again and ask nobody; - is stdin."
+    ),
+    exit_style: str = typer.Option(
+        "opsctl", "--exit-style", metavar="opsctl|nagios", help="nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
+    ),
 ) -> None:
     """Judge every rule, or those of the named services, and exit with the verdict."""
     run = frame()
-    form = chosen_output(run, output, json, FORMATS)
+    _expect("--exit-style", exit_style, ("opsctl", "nagios"))
     _expect("--fail-on", fail_on, ("page", "ticket"))
     _expect("--on-unknown", on_unknown, ("fail", "warn", "ignore"))
+    wanted = targets(run, output, json, evidence)
+    if replay is not None:
+        from opsctl.cli.check_replay import judged_again
+
+        _alone("--replay", notify=notify, at=at, evidence=evidence)
+        result = judged_again(run, replay, services, fail_on, on_unknown)
+        _end(run, result, wanted)
+        return
     if at is not None and notify:
         raise UsageError("--at looks at another time and --notify pages now: leave one of them out")
+    result = _checked(run, services, notify, at, fail_on or "page", on_unknown or "fail")
+    _end(run, result, wanted, evidence)
+    run.composition.close()
+
+
+def _expect(flag: str, word: str | None, known: Sequence[str]) -> None:
+    if word is not None and word not in known:
+        raise UsageError(f"{flag} {word}: expected {', '.join(known)}")
+
+
+def _alone(flag: str, *, notify: bool, at: str | None, evidence: str | None) -> None:
+    """Refuse what needs the world, beside a flag that asks nobody."""
+    for other, given in (("--notify", notify), ("--at", at is not None), ("--evidence", evidence is not None)):
+        if given:
+            raise UsageError(f"{flag} judges what was saved and asks nobody: leave {other} out")
+
+
+def _checked(
+    run: Frame, services: list[str] | None, notify: bool, at: str | None, fail_on: str, on_unknown: str
+) -> Result:
+    """Evaluate the rules now, or at another time."""
     from opsctl.schedule import finish, run_once
     from opsctl.views.check import conditions
 
@@ -65,43 +113,45 @@ def check(
     held = found(once.report)
     if once.action_failed:
         held |= {ExitCode.ACTION}
-    code = worst(held)
-    finish(world, once, code)
-    run.code = int(code)
-    emit(run, once, form, held, on_unknown=on_unknown)
-    composition.close()
-    if code:
-        raise typer.Exit(int(code))
+    finish(world, once, worst(held))
+    return _result(run, once, world, held, fail_on, on_unknown, live=when is None)
 
 
-def _expect(flag: str, word: str, known: Sequence[str]) -> None:
-    if word not in known:
-        raise UsageError(f"{flag} {word}: expected {', '.join(known)}")
+def _result(
+    run: Frame, once: Once, world: World, held: frozenset[ExitCode], fail_on: str, on_unknown: str, *, live: bool
+) -> Result:
+    from opsctl.core.replay import BackendRecord
+    from opsctl.views.check import Result
+
+    report, context = once.report, run.composition.context
+    ended = world.clock.now() if live else None
+    well = ExitCode.ACTION not in held
+    return Result(
+        at=report.at,
+        verdicts=report.verdicts,
+        stale=report.stale,
+        backends=tuple(
+            BackendRecord(b.name, b.status, b.error, b.took_seconds, b.queries, b.auth_failed) for b in report.backends
+        ),
+        took_seconds=report.took_seconds,
+        context=context.name,
+        namespace=context.namespace,
+        held=held,
+        incidents=once.incidents,
+        problems=once.problems,
+        sent=_sent(once.sent) if once.sent is not None else None,
+        fail_on=fail_on,
+        on_unknown=on_unknown,
+        banner=_unsent(once.sent) if once.sent is not None and once.sent.failed else None,
+        ended=ended,
+        last_success=ended if well or not live else world.journal.last_success(),
+    )
 
 
-def emit(run: Frame, once: Once, form: str, held: frozenset[ExitCode], *, on_unknown: str) -> None:
-    """Print the result on stdout and what went wrong on stderr, a line for each backend and each action."""
-    report = once.report
-    if form == "json":
-        write_json("check/v1", body(run, once, held))
-    elif form == "junit":
-        from opsctl.render.junit import junit
+def _sent(sent: SendReport) -> SentRecord:
+    from opsctl.core.replay import SentRecord
 
-        document = junit(report.verdicts, report.at)
-        if not whole_unicode(sys.stdout):
-            document = document.encode("ascii", "xmlcharrefreplace").decode("ascii")
-        sys.stdout.write(document)
-    else:
-        text(run, once, form)
-    for backend in report.backends:
-        if backend.status != "ok":
-            run.warn(f"opsctl: {_one(backend.name)}: {_one(backend.error or backend.status)}")
-    for problem in once.problems:
-        run.warn(f"opsctl: {_one(problem)}")
-    if once.sent is not None and once.sent.failed:
-        run.warn(f"opsctl: {_unsent(once.sent)}")
-    if on_unknown == "warn" and any(v.outcome.value in {"unknown", "no_data", "no_events"} for v in report.verdicts):
-        run.warn("opsctl: some verdicts are unknown; --on-unknown warn lets this pass")
+    return SentRecord(len(sent.accepted), len(sent.left), len(sent.dead), len(sent.never_delivered))
 
 
 def _unsent(sent: SendReport) -> str:
@@ -112,79 +162,10 @@ def _unsent(sent: SendReport) -> str:
     return "a resolve or an acknowledgement did not get through; the next run sends it again"
 
 
-def _one(line: str) -> str:
-    from opsctl.render.text import clean
-
-    return clean(line)
-
-
-def text(run: Frame, once: Once, form: str) -> None:
-    """The table or the plain rows of a check."""
-    from opsctl.render.check import plain_rows
-    from opsctl.views.check import lines
-
-    if form == "plain":
-        from opsctl.render.table import Column, write_rows
-
-        rows = lines(once.report.verdicts, once.incidents)
-        names = ("state", "service", "rule", "severity", "since", "headline", "runbook")
-        write_rows(sys.stdout, [Column(name) for name in names], plain_rows(rows), table=False, color=False)
-        return
-    print_blocks(run, once)
-    if once.sent is not None and once.sent.accepted:
-        told = len(once.sent.accepted)
-        sys.stdout.write(f"told PagerDuty: {told} {'event' if told == 1 else 'events'}\n")
-
-
-def print_blocks(run: Frame, once: Once) -> None:
-    """What a person reads: the rules that do not hold, those that do, and who was asked."""
-    from opsctl.render.check import blocks, footer
-    from opsctl.views.check import lines
-
-    report = once.report
-    width = min(shutil.get_terminal_size((100, 40)).columns, 120)
-    rows = lines(report.verdicts, once.incidents)
-    for line in blocks(rows, report.at, utc=run.utc, color=run.colored(sys.stdout), width=width):
-        sys.stdout.write(line + "\n")
-    sys.stdout.write(footer(report, utc=run.utc) + "\n")
-
-
-def body(run: Frame, once: Once, held: frozenset[ExitCode]) -> dict[str, Any]:
-    """The JSON document of a check; every condition that held is in `conditions`."""
-    from opsctl.render.check import alert_body, verdict_body
-    from opsctl.views.check import counts, lines
-
-    report = once.report
-    sent = once.sent
-    return {
-        "at": report.at,
-        "context": run.composition.context.name,
-        "namespace": run.composition.context.namespace,
-        "exit_code": int(worst(held)),
-        "conditions": sorted(code.name.lower() for code in held),
-        "partial": any(backend.status != "ok" for backend in report.backends),
-        "summary": {state.value: n for state, n in counts(report.verdicts).items()},
-        "backends": [
-            {
-                "name": backend.name,
-                "status": backend.status,
-                "error": _one(backend.error) if backend.error else None,
-                "took_seconds": round(backend.took_seconds, 3),
-                "queries": backend.queries,
-            }
-            for backend in report.backends
-        ],
-        "verdicts": [verdict_body(verdict) for verdict in report.verdicts],
-        "stale": [alert_body(alert) for alert in report.stale],
-        "runbooks": {row.rule: row.runbook for row in lines(report.verdicts, once.incidents) if row.runbook},
-        "incidents": dict(once.incidents),
-        "sent": None
-        if sent is None
-        else {
-            "accepted": len(sent.accepted),
-            "left": len(sent.left),
-            "dead": len(sent.dead),
-            "never_delivered": len(sent.never_delivered),
-        },
-        "problems": [_one(problem) for problem in once.problems],
-    }
+def _end(run: Frame, result: Result, wanted: Sequence[Target], evidence: str | None = None) -> None:
+    """Print and save; what cannot be written is exit 5, and takes no verdict with it."""
+    run.code, run.warned = int(result.code), result.warned
+    code = deliver(run, result, wanted, evidence)
+    run.code = int(code)
+    if code:
+        raise typer.Exit(int(code))

@@ -32,6 +32,7 @@ class Frame:
     quiet: bool = False
     debug: bool = False
     code: int = 0  # what the process will say, once a command knows: it holds though stdout breaks
+    warned: bool = False  # something is WARN, which a monitoring plugin tells by its exit code
     compose_with: Callable[[Frame], Composition] | None = field(default=None, repr=False)
 
     @cached_property
@@ -77,11 +78,16 @@ def frame() -> Frame:
 
 def write_json(schema: str, body: dict[str, Any]) -> None:
     """Print a versioned JSON document: `{"schema": "opsctl/<schema>", …}` (datetimes as RFC 3339, enums as values)."""
+    sys.stdout.write(json_text(schema, body, unicode=whole_unicode(sys.stdout)))
+
+
+def json_text(schema: str, body: dict[str, Any], *, unicode: bool = True) -> str:
+    """The document that `write_json` prints; without `unicode` in ASCII."""
     import msgspec
 
     raw = msgspec.json.encode({"schema": f"opsctl/{schema}", **body}, order="deterministic")
     text = msgspec.json.format(raw, indent=2).decode()
-    sys.stdout.write(_escaped(text, whole_unicode(sys.stdout)) + "\n")
+    return json_escaped(text, unicode) + "\n"
 
 
 # C1 controls, what has no width, changes direction or ends a line: legal in JSON, and not for a terminal.
@@ -91,7 +97,7 @@ _UNSEEN = re.compile(
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 
 
-def _escaped(text: str, unicode: bool) -> str:
+def json_escaped(text: str, unicode: bool) -> str:
     """The same JSON with those characters as `\\uNNNN`; without `unicode` all that are not ASCII."""
     if text.isascii() and "\x7f" not in text:
         return text

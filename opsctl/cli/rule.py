@@ -86,10 +86,10 @@ def evaluate(
 
 
 def _print(run: Frame, once: Once) -> None:
-    from opsctl.cli.check import print_blocks
+    from opsctl.cli.check_output import person
     from opsctl.render.text import clean
 
-    print_blocks(run, once)
+    person(run, once.report, once.incidents, sys.stdout)
     verdict = once.report.verdicts[0]
     sys.stdout.write("\n")
     _windows(run, verdict.evidence)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opsctl.core.alerts import Alert
 from opsctl.core.rules import Evidence, State, Verdict, state_of
 from opsctl.render.paint import paint
 from opsctl.render.text import clean
-from opsctl.views.check import Line, counts
+from opsctl.views.check import Line, Reported, Result, counts, lines
 from opsctl.views.words import GLYPHS, ago, clock_time, kind
-
-if TYPE_CHECKING:
-    from opsctl.engine import CycleReport
 
 _INDENT = " " * 11
 
@@ -149,10 +146,47 @@ def evidence_body(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def footer(report: CycleReport, *, utc: bool) -> str:
+def footer(report: Reported, *, utc: bool) -> str:
     """One line: when, who was asked and how that went, and how many rules are in each state."""
     asked = ", ".join(
         f"{clean(b.name)} {b.status} ({b.queries} queries, {b.took_seconds:.2f} s)" for b in report.backends
     )
     numbers = ", ".join(f"{n} {state}" for state, n in counts(report.verdicts).items())
     return f"{clock_time(report.at, utc=utc)}  {numbers}  {asked}"
+
+
+def check_body(result: Result) -> dict[str, Any]:
+    """The JSON document of a check; every condition that held is in `conditions`."""
+    sent = result.sent
+    return {
+        "at": result.at,
+        "context": result.context,
+        "namespace": result.namespace,
+        "exit_code": int(result.code),
+        "conditions": sorted(code.name.lower() for code in result.held),
+        "partial": any(backend.status != "ok" for backend in result.backends),
+        "summary": {state.value: n for state, n in counts(result.verdicts).items()},
+        "backends": [
+            {
+                "name": backend.name,
+                "status": backend.status,
+                "error": clean(backend.error) if backend.error else None,
+                "took_seconds": round(backend.took_seconds, 3),
+                "queries": backend.queries,
+            }
+            for backend in result.backends
+        ],
+        "verdicts": [verdict_body(verdict) for verdict in result.verdicts],
+        "stale": [alert_body(alert) for alert in result.stale],
+        "runbooks": {row.rule: row.runbook for row in lines(result.verdicts, result.incidents) if row.runbook},
+        "incidents": dict(result.incidents),
+        "sent": None
+        if sent is None
+        else {
+            "accepted": sent.accepted,
+            "left": sent.left,
+            "dead": sent.dead,
+            "never_delivered": sent.never_delivered,
+        },
+        "problems": [clean(problem) for problem in result.problems],
+    }

@@ -5,13 +5,93 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from opsctl.core.alerts import Alert, AlertState
 from opsctl.core.frozen import dataclass
+from opsctl.core.replay import BackendRecord, SentRecord
 from opsctl.core.rules import Outcome, State, Verdict, state_of
 from opsctl.core.slo import Severity
-from opsctl.errors import ExitCode
+from opsctl.errors import ExitCode, worst
 from opsctl.views.words import GLYPHS, WORST_FIRST, rule_name, state_words
+
+
+class Backend(Protocol):
+    """How a backend did, as every table's foot shows it."""
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """Whether its answers came whole: ok, partial or failed."""
+        ...
+
+    @property
+    def took_seconds(self) -> float:
+        """How long the cycle was."""
+        ...
+
+    @property
+    def queries(self) -> int:
+        """How much it was asked."""
+        ...
+
+
+class Reported(Protocol):
+    """What the foot of every table needs."""
+
+    @property
+    def at(self) -> datetime:
+        """When the rules were evaluated."""
+        ...
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """One for each rule."""
+        ...
+
+    @property
+    def backends(self) -> Sequence[Backend]:
+        """Who was asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check as every format shows it, live or judged again from evidence.
+
+    `ended` and `last_success` are None where nothing ran now; `incidents` maps a rule's uid to its open incident.
+    """
+
+    at: datetime
+    verdicts: tuple[Verdict, ...]
+    stale: tuple[Alert, ...]
+    backends: tuple[BackendRecord, ...]
+    took_seconds: float
+    context: str
+    namespace: str
+    held: frozenset[ExitCode]
+    incidents: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+    sent: SentRecord | None = None
+    fail_on: str = "page"
+    on_unknown: str = "fail"
+    banner: str | None = None  # a page or a resolve that did not get through
+    ended: datetime | None = None
+    last_success: datetime | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        """What the process says."""
+        return worst(self.held)
+
+    @property
+    def warned(self) -> bool:
+        """Whether something is WARN: exit 1 of a Nagios plugin."""
+        return any(state_of(verdict) is State.WARN for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +190,20 @@ def conditions(verdicts: Iterable[Verdict], *, auth_failed: bool, fail_on: str, 
     if auth_failed:
         held.add(ExitCode.AUTH)
     return frozenset(held)
+
+
+def judged_as(result: Result, verdict: Verdict) -> ExitCode:
+    """The exit code that one verdict alone would be: OK, FINDING or UNKNOWN."""
+    held = conditions((verdict,), auth_failed=False, fail_on=result.fail_on, on_unknown=result.on_unknown)
+    return worst(held)
+
+
+def nagios_code(code: int, *, warned: bool) -> int:
+    """An exit code as a monitoring plugin has it: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."""
+    match code:
+        case ExitCode.OK:
+            return 1 if warned else 0
+        case ExitCode.FINDING | ExitCode.ACTION:
+            return 2
+        case _:
+            return 3
