@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.adapters.clock import SystemClock
 from opsctl.core.catalogue import Catalogue
+from opsctl.core.signals import Signal
 from opsctl.errors import ConfigError, OpsctlError, UsageError
 from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
 from opsctl.files.settings import Settings, load_settings
@@ -90,6 +91,18 @@ class Composition:
         return source
 
     @cached_property
+    def sources(self) -> Mapping[Signal, MetricsSource]:
+        """Who answers the rules of each signal; for one that the context has no backend for, who says so."""
+        from opsctl.engine.missing import Missing
+
+        context = f"contexts.{self.context.name}"
+        return {
+            Signal.METRICS: self.metrics,
+            Signal.LOGS: Missing("logs", f"no [{context}.elasticsearch] in the configuration"),
+            Signal.TRACES: Missing("traces", f"no [{context}.jaeger] or [{context}.zipkin] in the configuration"),
+        }
+
+    @cached_property
     def _journal(self) -> SqliteJournal:
         from opsctl.adapters.journal import open_journal
 
@@ -119,13 +132,13 @@ class Composition:
         return World(
             rules=self.rules.rules,
             catalogue=self.catalogue,
-            source=self.metrics,
+            sources=self.sources,
             journal=self.journal(),
             pagers=lambda: self.pagers,
             clock=self.clock,
             limits=Limits(limits.request, limits.cycle, paging.stale_after),
             policy=Policy(paging.hold_open, paging.reopen_after, paging.repeat_interval, paging.not_after),
-            offset=self.context.offsets.metrics,
+            offsets={Signal(one): getattr(self.context.offsets, one) for one in Signal},
             send=limits.send,
             runner=paging.runner,
         )

@@ -15,6 +15,7 @@ from opsctl.core.catalogue import Catalogue
 from opsctl.core.frozen import dataclass
 from opsctl.core.policy import Policy
 from opsctl.core.rules import Outcome, Rule, Verdict
+from opsctl.core.signals import Signal
 from opsctl.core.slo import Severity, Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine import CycleReport, Limits, memory_of, run_cycle
@@ -35,13 +36,13 @@ class World:
 
     rules: Sequence[Rule]
     catalogue: Catalogue
-    source: MetricsSource
+    sources: Mapping[Signal, MetricsSource]
     journal: Journal
     pagers: Callable[[], Sequence[Pager]]  # opened by the first run that notifies
     clock: Clock
     limits: Limits = Limits()
     policy: Policy = Policy()
-    offset: timedelta = timedelta(0)  # of metrics: evaluate so long ago
+    offsets: Mapping[Signal, timedelta] = field(default_factory=dict)  # evaluate so long ago, since data comes late
     send: timedelta = timedelta(seconds=15)
     runner: int = 0  # the n-th host of one cron line waits n × 15 s, so that the first one has paged before it looks
 
@@ -81,7 +82,7 @@ def run_once(
     Refused: another run holds the evaluation lock for longer than 20 s.
     """
     if at is not None:
-        return Once(_cycle(world, rules, grid_point(at), remember=False))
+        return Once(_cycle(world, rules, dict.fromkeys(Signal, grid_point(at)), remember=False))
     return _run_and_notify(world, rules, full=full) if notify else _run_quietly(world, rules, full, ending)
 
 
@@ -143,15 +144,17 @@ def open_incidents(journal: Journal) -> dict[str, str]:
     return {incident.rule_uid: f"#{incident.episode}" for incident in ranked}
 
 
-def _now(world: World) -> datetime:
-    return grid_point(world.clock.now() - world.offset)
+def _now(world: World) -> dict[Signal, datetime]:
+    """The last grid point of each signal whose data is in."""
+    now = world.clock.now()
+    return {signal: grid_point(now - world.offsets.get(signal, timedelta(0))) for signal in Signal}
 
 
-def _cycle(world: World, rules: Sequence[Rule], at: datetime, *, remember: bool = True) -> CycleReport:
+def _cycle(world: World, rules: Sequence[Rule], at: Mapping[Signal, datetime], *, remember: bool = True) -> CycleReport:
     memory = memory_of(world.journal.facts) if remember else None
     loaded = frozenset(rule.uid for rule in world.rules)
     return run_cycle(
-        rules, world.source, at, memory, limits=world.limits, loaded=loaded, monotonic=world.clock.monotonic
+        rules, world.sources, at, memory, limits=world.limits, loaded=loaded, monotonic=world.clock.monotonic
     )
 
 

@@ -90,9 +90,19 @@ class Asker:
             if reading.reason in _HOPELESS:
                 self._in_vain += 1
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything was asked of it, or should have been."""
+        return bool(self.whole or self.first_failure or self.partial)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came whole of what was asked."""
+        return self.asked and not self.whole
+
     def status(self) -> Literal["ok", "partial", "failed"]:
         """Failed when nothing came whole, partial when something did not."""
-        if not self.whole and (self.first_failure or self.partial):
+        if self.silent:
             return "failed" if self.first_failure else "partial"
         return "partial" if self.first_failure or self.partial else "ok"
 

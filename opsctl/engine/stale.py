@@ -48,14 +48,48 @@ def stale_alerts(
     return tuple(out)
 
 
-def kept(was: Remembered | None, asked: frozenset[str], loaded: frozenset[str] | None) -> tuple[Alert, ...]:
-    """Stale alerts of an earlier run about rules that are still loaded and that this run did not ask."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run asked: `rules` by uid, `backends` by name; `loaded` are the uids of every rule that there is."""
+
+    rules: frozenset[str]
+    backends: frozenset[str]
+    loaded: frozenset[str] | None = None
+
+    @property
+    def all(self) -> bool:
+        """Whether no loaded rule was left out: then what was not asked is not there any more."""
+        return self.loaded is not None and self.loaded <= self.rules
+
+    def spares(self, subject: tuple[str, str]) -> bool:
+        """Whether an alert about a rule or a backend is none of this run's business."""
+        match subject:
+            case ("rule", uid):
+                return uid not in self.rules and (self.loaded is None or uid in self.loaded)
+            case ("backend", name):
+                return name not in self.backends and not self.all
+        return False
+
+
+def kept(was: Remembered | None, asked: Asked) -> tuple[Alert, ...]:
+    """Stale alerts of an earlier run about rules and backends that are still in use and that this run did not ask."""
     alerts = was.alerts if was is not None else ()
-    return tuple(alert for alert in alerts if _still(dict(alert.identity).get("rule"), asked, loaded))
+    return tuple(alert for alert in alerts if any(asked.spares(subject) for subject in alert.identity))
 
 
-def _still(uid: str | None, asked: frozenset[str], loaded: frozenset[str] | None) -> bool:
-    return uid is not None and uid not in asked and (loaded is None or uid in loaded)
+def frozen_since(before: Mapping[str, datetime], frozen: Mapping[str, datetime], asked: Asked) -> dict[str, datetime]:
+    """Since when, by `rule:UID` and `backend:NAME`: kept for what was not asked, dropped for what answered.
+
+    `frozen` is what has no whole answer now, with the time that it was asked for.
+    """
+    out = {key: since for key, since in before.items() if asked.spares(_subject(key))}
+    out.update((key, before.get(key, at)) for key, at in frozen.items())
+    return out
+
+
+def _subject(key: str) -> tuple[str, str]:
+    kind, _, name = key.partition(":")
+    return kind, name
 
 
 def _backend_alert(backend: str, frozen: Sequence[Frozen], since: datetime, at: datetime) -> Alert:
