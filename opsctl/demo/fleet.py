@@ -9,6 +9,8 @@ from opsctl.demo.model import STORE_SLOWDOWN, State
 from opsctl.demo.noise import Floats
 from opsctl.demo.topology import SERVICES
 
+LAG_SECONDS = 0.4  # a ticket's wait in its queue
+LAG_SECONDS_UNSERVED = 60.0  # added to it where no ticket is served
 _REDIS_BYTES = 8.0 * 2**30
 
 
@@ -49,7 +51,8 @@ def _redis_memory(state: State) -> Floats:
 def _lag(state: State) -> Floats:
     """Messages not yet consumed: matchmaking's tickets and promo's redemption events."""
     tickets, promo = state.flows["matchmaking"], state.flows["promo"]
-    return np.stack([tickets.demand * (0.4 + 60.0 * tickets.surplus), promo.demand * (0.5 + 30.0 * promo.fail)])
+    lag = LAG_SECONDS + LAG_SECONDS_UNSERVED * tickets.surplus
+    return np.stack([tickets.demand * lag, promo.demand * (0.5 + 30.0 * promo.fail)])
 
 
 def _store(metric: str, service: str, of: Of, jitter: float = 0.0, **labels: str) -> Gauge:

@@ -32,7 +32,10 @@ _FORECAST = forecast_rps()
 
 @dataclass(slots=True)
 class Flow:
-    """One service's minutes: demand asked of it, the share that fails, and its time as mean and variance."""
+    """One service's minutes: demand asked of it, the share that fails, and its time as mean and variance.
+
+    Of the mean, `wait` is spent in the queue and `store` in its own datastores.
+    """
 
     demand: Floats
     fail: Floats
@@ -40,6 +43,23 @@ class Flow:
     variance: Floats
     surplus: Floats  # share over capacity
     load: Floats  # demand over capacity
+    wait: Floats
+    store: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the gateway is asked for on one route."""
+
+    sent: Floats  # on to the service
+    again: Floats  # attempts that failed ones add
+    orphans: Floats  # of players whose home region does not answer: they fail here
+
+    @property
+    def asked(self) -> Floats:
+        """All of it."""
+        asked: Floats = self.sent + self.again + self.orphans
+        return asked
 
 
 @dataclass(slots=True)
@@ -145,7 +165,7 @@ class Model:
             mean = mean + callee.mean * share
             variance = variance + callee.variance * share
             succeed = succeed * (1.0 - callee.fail * share)
-        return Flow(demand, 1.0 - succeed, mean, variance, surplus, load)
+        return Flow(demand, 1.0 - succeed, mean, variance, surplus, load, wait, store)
 
     def _share(self, state: State, node: Node, to: str, per_request: float, demand: Floats) -> Floats | float:
         """The share of this node's requests that need the callee."""
@@ -170,21 +190,32 @@ def _wait(node: Node, load: Floats, own: Floats) -> Floats:
     return np.where(load >= 1.0, node.queue_timeout_seconds, wait)
 
 
-def gateway_failures(state: State) -> Mapping[str, tuple[Floats, Floats]]:
-    """Requests and failed ones by the gateway's route: a route fails as its service does, and for orphans always."""
+def gateway_routes(state: State) -> Mapping[str, Route]:
+    """Requests by the gateway's route: nine services, and `web` for everything else."""
     own = NODE["gateway"].error_ratio
-    routes: dict[str, tuple[Floats, Floats]] = {}
-    flow = state.flows["gateway"]
-    routed = np.zeros(flow.demand.shape)
+    routes: dict[str, Route] = {}
+    demand = state.flows["gateway"].demand
+    routed = np.zeros(demand.shape)
+    nothing = np.zeros(demand.shape)
     for call in NODE["gateway"].calls:
         sent = state.calls["gateway", call.to]
         failed = sent * (1.0 - (1.0 - own) * (1.0 - state.flows[call.to].fail))
-        again = failed * RECONNECTS if call.to == "chat" else 0.0
+        again = failed * RECONNECTS if call.to == "chat" else nothing
         orphans = state.orphans * state.curve * (call.per_request * _FORECAST["gateway"] / len(REGIONS))
-        routes[call.to] = (sent + again + orphans, failed + again + orphans)
+        routes[call.to] = Route(sent, again, orphans)
         routed = routed + sent
-    rest = np.maximum(flow.demand - routed - state.shed, 0.0)
+    rest = np.maximum(demand - routed - state.shed, 0.0)
     share = 1.0 - sum(call.per_request for call in NODE["gateway"].calls)
     orphans = state.orphans * state.curve * (share * _FORECAST["gateway"] / len(REGIONS))
-    routes["web"] = (rest + orphans, rest * own + orphans)
+    routes["web"] = Route(rest, nothing, orphans)
     return routes
+
+
+def gateway_failures(state: State) -> Mapping[str, tuple[Floats, Floats]]:
+    """Requests and failed ones by the gateway's route: a route fails as its service does, and for orphans always."""
+    own = NODE["gateway"].error_ratio
+    found: dict[str, tuple[Floats, Floats]] = {}
+    for to, route in gateway_routes(state).items():
+        ratio = own if to == "web" else 1.0 - (1.0 - own) * (1.0 - state.flows[to].fail)
+        found[to] = (route.asked, route.sent * ratio + route.again + route.orphans)
+    return found

@@ -39,6 +39,17 @@ def uniform(ids: Ids, minutes: Minutes) -> Floats:
     return drawn
 
 
+def scramble(words: Ids) -> Ids:
+    """Other 64 bits for each word, that look random."""
+    return _mix(words)
+
+
+def units(words: Ids) -> Floats:
+    """Words of 64 random bits as numbers in [0, 1)."""
+    drawn: Floats = (words >> _S11).astype(np.float64) * 2.0**-53
+    return drawn
+
+
 def events(expected: Floats, drawn: Floats) -> Floats:
     """Whole numbers of events around what is expected, with its square root as deviation, and right in the mean.
 

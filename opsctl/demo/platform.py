@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from opsctl.demo.controls import Controls
-from opsctl.demo.model import Model
+from opsctl.demo.model import Model, State
 from opsctl.demo.noise import Floats, Minutes
 from opsctl.demo.series import Block, Book
 from opsctl.demo.truth import Truth, judge_truth
@@ -108,6 +108,12 @@ class Platform:
         if at.timestamp() < (self._next - 1) * 60.0 and self._next != self._first:
             raise ValueError(f"{at.isoformat()} is history: the platform is at {self.now}")
         return at.timestamp()
+
+    def state(self, minute: int) -> State:
+        """What the model does in the minute that ends at that epoch minute, by what was ordered up to now."""
+        minutes = np.array([minute], dtype=np.int64)
+        with self._lock:
+            return self._model.state(minutes, self._controls.levels(minutes))
 
     def truth(self, at: datetime) -> Truth:
         """What is really wrong in the minute that ends at or after `at`: per service, the fault behind it and why."""

@@ -22,9 +22,10 @@ from opsctl.demo.noise import Floats
 PLATFORMS = ("pc", "console", "mobile")
 _PLATFORM_SHARES = (0.4, 0.25, 0.35)
 # The attack's two networks are hosting providers: few players log in from there.
-_NETWORK_SHARES = (0.17, 0.15, 0.13, 0.12, 0.1, 0.09, 0.08, 0.06, 0.05, 0.03, 0.012, 0.008)
+NETWORK_SHARES = (0.17, 0.15, 0.13, 0.12, 0.1, 0.09, 0.08, 0.06, 0.05, 0.03, 0.012, 0.008)
 _WRONG_PASSWORD = 0.03
 _TICKET_TIMEOUT_SECONDS = 110.0
+EXPIRED_SHARE = 4e-4  # of tickets, on a good day
 
 
 def _tickets(state: State) -> Floats:
@@ -32,7 +33,7 @@ def _tickets(state: State) -> Floats:
     flow = state.flows["matchmaking"]
     failed = flow.demand * flow.fail
     asked = flow.demand - failed
-    expired = asked * np.maximum(flow.surplus, 4e-4)
+    expired = asked * np.maximum(flow.surplus, EXPIRED_SHARE)
     rest = asked - expired
     return np.stack([rest * 0.97, rest * 0.03, expired, failed])
 
@@ -85,13 +86,13 @@ def _fleet(state: State) -> Floats:
     return np.stack([allocated, np.ceil(state.curve * 90.0), np.full(allocated.shape, 6.0)])
 
 
-def _attempts(state: State) -> Floats:
+def attempts(state: State) -> Floats:
     """Rows as `_ATTEMPTS`: each kind by network. An attack is more wrong passwords from its networks, nothing else."""
     flow = state.flows["auth"]
     usual = flow.demand
     failed = usual * flow.fail
     kinds = [usual * 0.62 - failed, usual * 0.345, usual * _WRONG_PASSWORD, usual * 0.005, failed]
-    rows = np.concatenate([weigh(_NETWORK_SHARES, kind) for kind in kinds])
+    rows = np.concatenate([weigh(NETWORK_SHARES, kind) for kind in kinds])
     extra = (ATTACK_FACTOR - 1.0) * _WRONG_PASSWORD / len(ATTACKERS)
     networks = len(NETWORKS)
     rows[2 * networks : 3 * networks] += state.levels.attack[:, None, :] * (extra * usual)[None]
@@ -184,7 +185,7 @@ def _social() -> list[Family]:
             lambda state: _messages(state)[:1],
             _delivery,
         ),
-        Counter("gaming_auth_attempts_total", "auth", _ATTEMPTS, _attempts),
+        Counter("gaming_auth_attempts_total", "auth", _ATTEMPTS, attempts),
         Histogram(
             "gaming_leaderboard_data_age_seconds",
             "leaderboard",
