@@ -19,6 +19,7 @@ from opsctl.files.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from opsctl.adapters.journal import SqliteJournal
+    from opsctl.adapters.telemetry import Telemetry
     from opsctl.core.runbooks import Runbook
     from opsctl.files.rules import RuleSet
     from opsctl.http import Endpoint
@@ -36,6 +37,7 @@ class Composition:
     clock: Clock
     source: MetricsSource | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    telemetry: Telemetry | None = None  # of opsctl itself: it sees what sources are asked
 
     @property
     def context(self) -> ContextSettings:
@@ -88,7 +90,7 @@ class Composition:
             series=limits.series,
             concurrency=limits.concurrency,
         )
-        return source
+        return source if self.telemetry is None else self.telemetry.watch(source)
 
     @cached_property
     def sources(self) -> Mapping[Signal, MetricsSource]:
@@ -202,6 +204,13 @@ def _runbook_secret(book: Runbook, name: str, env: Mapping[str, str]) -> str:
             return resolve(Secret("command", secret.reference, origin=origin), env)
         case _:
             return resolve(Secret("env", secret.reference, origin=origin), env)
+
+
+def telemetry(env: Mapping[str, str]) -> tuple[Telemetry | None, str | None]:
+    """opsctl's own telemetry as the OTEL_* variables ask for it, and why what they ask for is not to be had."""
+    from opsctl.adapters.telemetry import start
+
+    return start(env)
 
 
 def memory_source(store: SeriesStore) -> MetricsSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +14,7 @@ from opsctl.cli.selection import Services, select
 from opsctl.errors import ExitCode, UsageError, worst
 
 if TYPE_CHECKING:
+    from opsctl.adapters.telemetry import Attributes
     from opsctl.core.replay import SentRecord
     from opsctl.engine import CycleReport
     from opsctl.schedule import Once, World
@@ -109,12 +110,27 @@ def _checked(
     def found(report: CycleReport) -> frozenset[ExitCode]:
         return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on=fail_on, on_unknown=on_unknown)
 
-    once = run_once(world, chosen, full=full, notify=notify, at=when, ending=lambda report: worst(found(report)))
+    with run.phase("opsctl cycle", rules=len(chosen), context=composition.context.name) as note:
+        once = run_once(world, chosen, full=full, notify=notify, at=when, ending=lambda report: worst(found(report)))
+        _observe(run, once, note)
     held = found(once.report)
     if once.action_failed:
         held |= {ExitCode.ACTION}
     finish(world, once, worst(held))
     return _result(run, once, world, held, fail_on, on_unknown, live=when is None)
+
+
+def _observe(run: Frame, once: Once, note: Callable[[Attributes], None]) -> None:
+    """What opsctl's own telemetry says of a cycle."""
+    if run.telemetry is None:
+        return
+    from opsctl.views.check import counts
+
+    states = {state.value.lower(): n for state, n in counts(once.report.verdicts).items()}
+    note({f"opsctl.rules.{state}": n for state, n in states.items()})
+    sent = _sent(once.sent) if once.sent is not None else None
+    events = {} if sent is None else {name: getattr(sent, name) for name in ("accepted", "left", "dead")}
+    run.telemetry.cycle(once.report.took_seconds, states, events)
 
 
 def _result(
@@ -131,7 +147,8 @@ def _result(
         verdicts=report.verdicts,
         stale=report.stale,
         backends=tuple(
-            BackendRecord(b.name, b.status, b.error, b.took_seconds, b.queries, b.auth_failed) for b in report.backends
+            BackendRecord(b.name, b.status, b.error, b.took_seconds, b.queries, b.auth_failed, b.signal)
+            for b in report.backends
         ),
         took_seconds=report.took_seconds,
         context=context.name,

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer._click.globals import get_current_context
 from opsctl.cli.streams import talk, whole_unicode
 
 if TYPE_CHECKING:
+    from opsctl.adapters.telemetry import Attributes, Telemetry
     from opsctl.app import Composition
     from opsctl.ports import Clock
 
@@ -34,6 +36,7 @@ class Frame:
     code: int = 0  # what the process will say, once a command knows: it holds though stdout breaks
     warned: bool = False  # something is WARN, which a monitoring plugin tells by its exit code
     compose_with: Callable[[Frame], Composition] | None = field(default=None, repr=False)
+    telemetry: Telemetry | None = field(default=None, repr=False)  # where the OTEL_* variables ask for it
 
     @cached_property
     def composition(self) -> Composition:
@@ -42,7 +45,15 @@ class Frame:
             return self.compose_with(self)
         from opsctl.app import compose
 
-        return compose(self.config, self.context, clock=self.clock)
+        made = compose(self.config, self.context, clock=self.clock)
+        made.telemetry = self.telemetry
+        return made
+
+    def phase(self, name: str, **attributes: str | int) -> AbstractContextManager[Callable[[Attributes], None]]:
+        """A part of the command as a span of opsctl's own telemetry, where that is on; takes more attributes."""
+        if self.telemetry is None:
+            return nullcontext(lambda more: None)
+        return self.telemetry.span(name, {f"opsctl.{key}": value for key, value in attributes.items()})
 
     @property
     def stdout_is_terminal(self) -> bool:

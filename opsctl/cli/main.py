@@ -8,8 +8,11 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ from opsctl.cli.streams import drop, flushed, prepare, reader_left, talk
 from opsctl.errors import ExitCode, OpsctlError
 
 if TYPE_CHECKING:
+    from opsctl.adapters.telemetry import Telemetry
     from opsctl.app import Composition
     from opsctl.ports import Clock
 
@@ -151,9 +155,9 @@ def main(
     before = _install_sigterm()
     try:
         prepare()
-        code = _run(sys.argv[1:] if argv is None else argv, frame)
-        lost = flushed()
-        return code if lost is None else _unwritten(lost, frame, code)
+        words = sys.argv[1:] if argv is None else argv
+        code = _observed(words, frame)
+        return _nagios_code(code, frame) if _nagios(words) else code
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
@@ -170,6 +174,58 @@ def _install_sigterm() -> Any:
         return signal.signal(signal.SIGTERM, _on_sigterm)
     except ValueError:  # not the main thread
         return None
+
+
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+
+
+def _observed(argv: list[str], frame: Frame) -> int:
+    """Run, with opsctl's own telemetry where the standard variables name a place for it."""
+    if not any(os.environ.get(name) for name in _ENDPOINTS) or "_OPSCTL_COMPLETE" in os.environ:
+        return _whole(argv, frame)
+    from opsctl.app import telemetry
+
+    frame.telemetry, wrong = telemetry(os.environ)
+    code = _whole(argv, frame) if frame.telemetry is None else _traced(argv, frame, frame.telemetry)
+    if wrong is not None:
+        frame.say(f"opsctl: {wrong}")
+    return code
+
+
+def _traced(argv: list[str], frame: Frame, telemetry: Telemetry) -> int:
+    name = next((word for word in argv if word in COMMANDS), "opsctl")
+    begun = time.monotonic()
+    with telemetry.span(f"opsctl {name}", {"opsctl.command": name, "process.pid": os.getpid()}) as note:
+        code = _whole(argv, frame)
+        note({"process.exit.code": code})
+    telemetry.command(name, begun, code)
+    with suppress(KeyboardInterrupt, _Terminated):  # the result is out: nothing is worth waiting for
+        lost = telemetry.finish()
+        if lost is not None:
+            frame.say(f"opsctl: {lost}")
+    return code
+
+
+def _whole(argv: list[str], frame: Frame) -> int:
+    """Run, and see that all of the result is out."""
+    code = _run(argv, frame)
+    lost = flushed()
+    return code if lost is None else _unwritten(lost, frame, code)
+
+
+def _nagios(argv: list[str]) -> bool:
+    """Whether a monitoring plugin's exit codes are wanted, which holds for a wrong command line too."""
+    return "check" in argv and ("--exit-style=nagios" in argv or ("--exit-style", "nagios") in pairwise(argv))
+
+
+def _nagios_code(code: int, frame: Frame) -> int:
+    from opsctl.views.check import nagios_code
+
+    return nagios_code(code, warned=frame.warned)
 
 
 def _run(argv: list[str], frame: Frame) -> int:

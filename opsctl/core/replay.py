@@ -18,7 +18,7 @@ from opsctl.core.frozen import dataclass
 from opsctl.core.judge import Judged, judge_slo
 from opsctl.core.memory import BudgetAnswer
 from opsctl.core.rules import AlertingRule, Asked, Evidence, Outcome, Rule, Verdict
-from opsctl.core.signals import Absent, Failed, Matrix, Measured, Reading, Reason, Sample, Vector
+from opsctl.core.signals import Absent, Failed, Matrix, Measured, Reading, Reason, Sample, Signal, Vector
 from opsctl.core.slo import Slo
 
 SAVED = "the evidence"
@@ -34,6 +34,7 @@ class BackendRecord:
     took_seconds: float = 0.0
     queries: int = 0
     auth_failed: bool = False
+    signal: Signal = Signal.METRICS
 
 
 @dataclass(frozen=True, slots=True)

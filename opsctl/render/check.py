@@ -169,6 +169,7 @@ def check_body(result: Result) -> dict[str, Any]:
         "backends": [
             {
                 "name": backend.name,
+                "signal": backend.signal.value,
                 "status": backend.status,
                 "error": clean(backend.error) if backend.error else None,
                 "took_seconds": round(backend.took_seconds, 3),

@@ -126,10 +126,11 @@ def _rate(value: float | None) -> str:
 
 
 def _backends(result: Result) -> list[str]:
-    out = ["| backend | status | questions | seconds | first failure |", "|---|---|---|---|---|"]
+    out = ["| backend | signal | status | questions | seconds | first failure |", "|---|---|---|---|---|---|"]
     for one in result.backends:
         out.append(
-            f"| {_text(one.name)} | {one.status} | {one.queries} | {one.took_seconds:.2f} | {_text(one.error or '')} |"
+            f"| {_text(one.name)} | {one.signal} | {one.status} | {one.queries} | {one.took_seconds:.2f} "
+            f"| {_text(one.error or '')} |"
         )
     return [*out, ""] if result.backends else []
 

@@ -84,7 +84,7 @@ def _run(result: Result, version: str) -> Iterator[Family]:
 
 
 def _backends(result: Result) -> Iterator[Family]:
-    all_ = [({"backend": one.name}, one) for one in result.backends]
+    all_ = [({"backend": one.name, "signal": one.signal.value}, one) for one in result.backends]
     yield (
         "opsctl_backend_up",
         "1 where the backend gave whole answers only, else 0.",
