@@ -6,8 +6,13 @@ from importlib import import_module
 from typing import Any
 
 KINDS = {
+    "elasticsearch": "collectors.elasticsearch:ElasticsearchSource",
+    "jaeger": "collectors.jaeger:JaegerSource",
     "memory": "collectors.memory:MemorySource",
+    "memory_logs": "collectors.memory_logs:MemoryLogs",
+    "memory_traces": "collectors.memory_traces:MemoryTraceSource",
     "prometheus": "collectors.prometheus:PrometheusSource",
+    "zipkin": "collectors.zipkin:ZipkinSource",
 }
 
 

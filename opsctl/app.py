@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opsctl.files.rules import RuleSet
     from opsctl.http import Endpoint
     from opsctl.ports import Clock, MetricsSource, Pager, Person
+    from opsctl.ports.logs import LogSource
     from opsctl.promql.store import SeriesStore
     from opsctl.runner import World as RunbookWorld
     from opsctl.schedule import World
@@ -38,6 +39,7 @@ class Composition:
     source: MetricsSource | None = None
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     telemetry: Telemetry | None = None  # of opsctl itself: it sees what sources are asked
+    log_source: LogSource | None = None  # replaces Elasticsearch as `source` does Prometheus
 
     @property
     def context(self) -> ContextSettings:
@@ -105,6 +107,35 @@ class Composition:
         }
 
     @cached_property
+    def logs(self) -> LogSource:
+        """Who answers for logs: the source that was given, or the context's Elasticsearch."""
+        if self.log_source is not None:
+            return self.log_source
+        backend = self.context.elasticsearch
+        if backend is None:
+            where = str(self.settings.path or "the configuration")
+            raise ConfigError(
+                where,
+                None,
+                f"context {self.context.name} has no [contexts.{self.context.name}.elasticsearch]",
+                hint='add url = "https://…"',
+            )
+        from collectors import load
+
+        limits = self.context.limits
+        source: LogSource = load("elasticsearch")(
+            endpoint(backend, self.env, token="ApiKey"),
+            index=backend.index,
+            fields=backend.fields,
+            connect_seconds=limits.connect.total_seconds(),
+            request_seconds=limits.request.total_seconds(),
+            max_body=limits.body,
+            series=limits.series,
+            concurrency=limits.concurrency,
+        )
+        return source
+
+    @cached_property
     def _journal(self) -> SqliteJournal:
         from opsctl.adapters.journal import open_journal
 
@@ -158,35 +189,42 @@ class Composition:
         opened = self.__dict__
         if "metrics" in opened:
             self.metrics.close()
+        if "logs" in opened:
+            self.logs.close()
         for pager in opened.get("pagers", ()):
             pager.close()
         if "_journal" in opened:
             self._journal.close()
 
 
-def endpoint(backend: Backend, env: Mapping[str, str]) -> Endpoint:
-    """Where a backend is; its credential is read when the first request needs it."""
+def endpoint(backend: Backend, env: Mapping[str, str], *, token: str = "Bearer") -> Endpoint:
+    """Where a backend is; its credential is read when the first request needs it. `token` is a token's scheme."""
     from opsctl.http import Endpoint
 
     return Endpoint(
         url=backend.url,
         headers=backend.headers,
         ca_file=str(backend.ca_file) if backend.ca_file else None,
-        authorization=_authorization(backend, env),
+        authorization=_authorization(backend, env, token),
         allow_http=backend.allow_http,
     )
 
 
-def _authorization(backend: Backend, env: Mapping[str, str]) -> Callable[[], str] | None:
+def _authorization(backend: Backend, env: Mapping[str, str], token: str) -> Callable[[], str] | None:
     from opsctl.files.secrets import resolve
 
     match backend.credentials:
         case None:
             return None
         case Bearer(secret):
-            return lambda: f"Bearer {resolve(secret, env)}"
+            return lambda: f"{token} {_token(token, resolve(secret, env))}"
         case Basic(user, secret):
             return lambda: "Basic " + base64.b64encode(f"{user}:{resolve(secret, env)}".encode()).decode()
+
+
+def _token(scheme: str, value: str) -> str:
+    """An API key may be kept as `id:key`, the way Elasticsearch shows it; it is sent in base64."""
+    return base64.b64encode(value.encode()).decode() if scheme == "ApiKey" and ":" in value else value
 
 
 def _runbook_secret(book: Runbook, name: str, env: Mapping[str, str]) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from opsctl.app import Composition
     from opsctl.files.context import Backend, PagerDuty
     from opsctl.files.rules import RuleSet
-    from opsctl.http import Endpoint
     from opsctl.ports import Probe
 
 SKEW_SECONDS = 30.0
@@ -147,8 +146,10 @@ def _backends(composition: Composition, env: Mapping[str, str], timeout_seconds:
     else:
         todo = f"add [contexts.{context.name}.prometheus] with its url"
         yield fail("prometheus", ExitCode.USAGE, "no Prometheus is configured", todo)
+    if context.elasticsearch is not None or composition.log_source is not None:
+        yield from _asked("elasticsearch", lambda: composition.logs.probe(timeout_seconds))
     for kind, backend in context.backends().items():
-        if kind != "prometheus":
+        if kind not in {"prometheus", "elasticsearch"}:
             yield from _asked(kind, lambda k=kind, b=backend: _other(composition, k, b, env, timeout_seconds))  # type: ignore[misc]
     if context.pagerduty is not None:
         yield from _pagerduty(composition, context.pagerduty, env, timeout_seconds)
@@ -182,20 +183,8 @@ def _asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
 def _other(composition: Composition, kind: str, backend: Backend, env: Mapping[str, str], timeout: float) -> Probe:
     from opsctl.adapters.probe import probe
     from opsctl.app import endpoint
-    from opsctl.files.context import Bearer
-    from opsctl.files.secrets import resolve
 
-    target = endpoint(backend, env)
-    if kind == "elasticsearch" and isinstance(backend.credentials, Bearer):
-        secret = backend.credentials.secret
-        target = _with_authorization(target, lambda: f"ApiKey {resolve(secret, env)}")
-    return probe(kind, target, timeout, composition.clock.now)
-
-
-def _with_authorization(target: Endpoint, value: Callable[[], str]) -> Endpoint:
-    from dataclasses import replace
-
-    return replace(target, authorization=value)
+    return probe(kind, endpoint(backend, env), timeout, composition.clock.now)
 
 
 def _pagerduty(

@@ -5,8 +5,10 @@ Pure. Must never import a backend's format; field names are ECS's with dots.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, Union
 
 import msgspec
@@ -37,10 +39,71 @@ _SPELLED = {
 }
 
 
+ECS_NAMES = {
+    "message": "message",
+    "severity": "log.level",
+    "service": "service.name",
+    "trace_id": "trace.id",
+    "span_id": "span.id",
+}
+"""The ECS name of each attribute of a `LogRecord` that is a field in the backends."""
+
+_ATTRIBUTES = {name: attribute for attribute, name in ECS_NAMES.items()}
+_OF_SDK = re.compile("(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL)[2-4]")
+_WORDS = re.compile(r'"([^"]*)"?|(\S+)')
+_NOT_LABEL = re.compile("[^A-Za-z0-9_]")
+
+
+@lru_cache(maxsize=1024)
 def severity_of(text: str) -> str:
     """A level in OpenTelemetry's words; what is none of them stays as it is, in upper case."""
     level = text.strip().upper()
-    return _SPELLED.get(level, level)
+    return _SPELLED.get(level) or (level[:-1] if _OF_SDK.fullmatch(level) else level)
+
+
+def severity_of_number(number: int) -> str:
+    """OpenTelemetry's SeverityNumber, 1 to 24, in words; "" for another number."""
+    return SEVERITIES[(number - 1) // 4] if 1 <= number <= 24 else ""
+
+
+def first_number(severity: str) -> int:
+    """The smallest SeverityNumber of one of SEVERITIES."""
+    return SEVERITIES.index(severity) * 4 + 1
+
+
+def at_least(severity: str) -> tuple[str, ...]:
+    """One of SEVERITIES and every worse one."""
+    return SEVERITIES[SEVERITIES.index(severity) :]
+
+
+def spellings(severity: str) -> tuple[str, ...]:
+    """Every word, in upper case, that `severity_of` takes for this one."""
+    of_sdk = tuple(f"{severity}{n}" for n in (2, 3, 4)) if severity in SEVERITIES else ()
+    return (severity, *(word for word, means in _SPELLED.items() if means == severity), *of_sdk)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words and quoted phrases of a search, without their quotes."""
+    return tuple(word for found in _WORDS.finditer(text) if (word := (found[1] or found[2] or "").strip()))
+
+
+def label_name(field: str) -> str:
+    """A field's name as a label's: `_` for every character that labels do not have."""
+    return _NOT_LABEL.sub("_", field)
+
+
+def texts_of(value: FieldValue) -> tuple[str, ...]:
+    """A field's values as text, as conditions and labels see them; none for a field without a value."""
+    match value:
+        case None:
+            return ()
+        case bool():
+            return ("true" if value else "false",)
+        case list():
+            return tuple(value)
+        case float() if value.is_integer():
+            return (str(int(value)),)
+    return (str(value),)
 
 
 class LogRecord(msgspec.Struct, frozen=True):
@@ -56,8 +119,17 @@ class LogRecord(msgspec.Struct, frozen=True):
     id: str = ""  # unique within the backend
 
 
+def value_of(record: LogRecord, field: str) -> FieldValue:
+    """A field of a record by its ECS name; None where it has none."""
+    attribute = _ATTRIBUTES.get(field)
+    return record.fields.get(field) if attribute is None else getattr(record, attribute) or None
+
+
 class FieldMatcher(msgspec.Struct, frozen=True):
-    """One condition on a field; `=~` and `!~` are anchored regular expressions, as in PromQL. Absent equals ""."""
+    """One condition on a field; `=~` and `!~` are anchored regular expressions, as in PromQL. Absent equals "".
+
+    A field with several values fits `=` and `=~` where one of them does. Levels are compared as `severity_of` has them.
+    """
 
     field: str  # an ECS name: service.name, log.level, event.action, …
     op: MatchOp

@@ -50,7 +50,7 @@ Credentials = Union[Bearer, Basic]
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One server that answers questions; `index` is Elasticsearch's."""
+    """One server that answers questions; `index` and `fields` (more names of what a log line says) are for logs."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -58,6 +58,7 @@ class Backend:
     credentials: Credentials | None = None
     allow_http: bool = False
     index: tuple[str, ...] = ()
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ CONTEXT_KEYS = (
 TOKEN_KEYS = ("token_file", "token_command", "token_env")
 PASSWORD_KEYS = ("password_file", "password_command", "password_env")
 BACKEND_KEYS = ("url", "headers", "ca_file", "allow_http", *TOKEN_KEYS, "basic")
+LOG_FIELDS = ("message", "severity", "service", "trace_id", "span_id")
 BY_REFERENCE = "secrets are given by reference: token_file, token_command or token_env"
 PASSWORD_BY_REFERENCE = "secrets are given by reference: password_file, password_command or password_env"
 _INLINE = re.compile(
@@ -45,6 +46,7 @@ _INLINE = re.compile(
 )
 _SECRET_HEADER = re.compile(r"(?i)(proxy-)?authorization|cookie|.*(api-?key|token|secret|password).*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FIELD = re.compile(r"[^\s*?,]+")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SIZE = re.compile(r"([1-9][0-9]*)(B|KiB|MiB|GiB)")
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -116,7 +118,7 @@ def resolve_path(text: str, base: Path) -> Path:
 
 
 def _backend(table: Table, kind: str, base: Path, problems: Problems) -> Backend | None:
-    keys = (*BACKEND_KEYS, "index") if kind == "elasticsearch" else BACKEND_KEYS
+    keys = (*BACKEND_KEYS, "index", "fields") if kind == "elasticsearch" else BACKEND_KEYS
     section = _secret_table(table, kind, keys, BY_REFERENCE)
     if section is None:
         return None
@@ -133,7 +135,20 @@ def _backend(table: Table, kind: str, base: Path, problems: Problems) -> Backend
         credentials=_credentials(section, base),
         allow_http=allow_http,
         index=section.texts("index", ("logs-*-*", "filebeat-*")) if kind == "elasticsearch" else (),
+        fields=_log_fields(section) if kind == "elasticsearch" else {},
     )
+
+
+def _log_fields(section: Table) -> dict[str, tuple[str, ...]]:
+    """`message = ["msg"]`: more names of what a log line says."""
+    inner = section.table("fields", LOG_FIELDS)
+    if inner is None:
+        return {}
+    for name in LOG_FIELDS:
+        for item in inner.nodes(name):
+            if isinstance(item.value, str) and not _FIELD.fullmatch(item.value):
+                inner.problems.add(item, f"{item.where}: expected the name of a field, like log.level, no wildcard")
+    return {name: inner.texts(name) for name in LOG_FIELDS if name in inner}
 
 
 def _secret_table(table: Table, key: str, known: tuple[str, ...], reference: str) -> Table | None:

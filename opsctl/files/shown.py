@@ -71,6 +71,8 @@ def _backend(backend: Backend) -> Iterator[tuple[str, str]]:
     yield "allow_http", words(backend.allow_http)
     if backend.index:
         yield "index", words(backend.index)
+    for name, names in backend.fields.items():
+        yield f"fields.{name}", words(names)
     match backend.credentials:
         case None:
             return

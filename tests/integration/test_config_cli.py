@@ -69,6 +69,10 @@ def backend() -> Iterator[Backend]:
             state.asked.append(f"{self.path} {self.headers.get('Authorization', '')}")
             if state.token is not None and state.token not in (self.headers.get("Authorization") or ""):
                 self.answer(401, {"status": "error"})
+            elif "_nodes" in self.path:
+                self.answer(200, {"nodes": {"n": {"version": "8.19.21"}}})
+            elif "_field_caps" in self.path:
+                self.answer(200, {"indices": ["logs-app-prod"], "fields": {}})
             elif "buildinfo" in self.path:
                 self.answer(200, {"status": "success", "data": {"version": "9.9.9"}})
             else:
@@ -86,6 +90,7 @@ def backend() -> Iterator[Backend]:
             when = datetime.now(UTC) + timedelta(seconds=state.skew_seconds)
             self.send_header("Date", when.strftime("%a, %d %b %Y %H:%M:%S GMT"))
             self.send_header("Content-Type", "application/json")
+            self.send_header("X-Elastic-Product", "Elasticsearch")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)
@@ -298,8 +303,8 @@ def test_doctor_credentials_of_elasticsearch(
     monkeypatch.setenv("ES_KEY", "abc")
     add(fixed_home, f'[contexts.prod.elasticsearch]\nurl = "{backend.url}"\ntoken_env = "ES_KEY"\n')
     found = opsctl("doctor", "--timeout", "2s")
-    assert "/ ApiKey abc" in backend.asked
-    assert any(line.startswith("✔ OK       elasticsearch: ") for line in found.lines)
+    assert {line.rpartition(" ApiKey ")[2] for line in backend.asked if "_field_caps" in line} == {"abc"}
+    assert any("✔ OK       elasticsearch: " in line and "1 index fits" in line for line in found.lines)
     backend.token = "right"
     refused = opsctl("doctor", "--timeout", "2s")
     assert refused.code == 4

@@ -1,0 +1,154 @@
+"""What Elasticsearch answered: typed bodies, refusals in words, and what makes an answer not whole.
+
+Must never guess a number, or show an answer's text in more than one line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from opsctl.core.signals import Reason
+from opsctl.http import Answer, HttpProblem, one_line, status_problem
+
+T = TypeVar("T")
+
+NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
+
+
+class Cause(msgspec.Struct):
+    """Why the server refused; causes are nested."""
+
+    type: str = ""
+    reason: str | None = None
+    caused_by: Cause | None = None
+    index: str | None = None
+    resource: str | None = msgspec.field(name="resource.id", default=None)
+    root_cause: list[Cause] = []
+    failed_shards: list[ShardFailure] = []
+
+
+class ShardFailure(msgspec.Struct):
+    """One shard that did not answer."""
+
+    reason: Cause = msgspec.field(default_factory=Cause)
+    index: str | None = None
+
+
+class Shards(msgspec.Struct):
+    """How many shards answered."""
+
+    total: int
+    failed: int
+    failures: list[ShardFailure] = []
+
+
+class Clusters(msgspec.Struct):
+    """How many clusters of a search over several answered."""
+
+    total: int = 0
+    skipped: int = 0
+    partial: int = 0
+    failed: int = 0
+
+
+class _Refused(msgspec.Struct):
+    error: Cause | str
+
+
+class MissingIndex(HttpProblem):
+    """An index that was named without a wildcard is not there."""
+
+    def __init__(self, index: str) -> None:
+        super().__init__(Reason.REJECTED, f"no such index: {index}", status=404)
+        self.index = index
+
+
+class Forgotten(HttpProblem):
+    """The server no longer knows the point in time."""
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """A good answer of that shape; `HttpProblem` says what came instead."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except NOT_JSON as wrong:
+        said = one_line(str(wrong), 120)
+        if not body.strip():
+            said = "0 bytes"
+        raise HttpProblem(Reason.MALFORMED, f"answered what is not Elasticsearch's JSON: {said}") from wrong
+
+
+def not_ours(body: bytes, kind: str) -> HttpProblem:
+    """Why a good status came without Elasticsearch's mark."""
+    if "html" in kind or body.lstrip()[:1] == b"<":
+        shown = one_line(kind, 40) or "no content type"
+        words = (
+            f"answered HTML ({shown}) instead of Elasticsearch JSON; is the url right, or is there a login in front?"
+        )
+    elif not body.strip():
+        words = "answered nothing (0 bytes) instead of Elasticsearch JSON"
+    else:
+        words = (
+            "answered without the header X-Elastic-Product: not Elasticsearch, or a proxy in front removes the header"
+        )
+    return HttpProblem(Reason.MALFORMED, words)
+
+
+def refusal(status: int, body: bytes, kind: str, address: str) -> HttpProblem:
+    """What a status that is not 2xx means."""
+    problem = status_problem(Answer(status, {"content-type": kind}, body))
+    reason = problem.reason if problem else Reason.MALFORMED
+    try:
+        said = msgspec.json.decode(body, type=_Refused).error
+    except NOT_JSON:
+        if status in {404, 405} or problem is None:
+            words = f"answered {status}: no Elasticsearch API below {address}; is a path prefix missing in the url?"
+            return HttpProblem(Reason.MALFORMED, words, status=status)
+        return problem
+    if isinstance(said, str):
+        return HttpProblem(reason, f"answered {status}: {one_line(said)}", status=status)
+    if said.type == "index_not_found_exception":
+        return MissingIndex(one_line(said.resource or said.index or "", 120))
+    if status == 404 and any(cause.type == "search_context_missing_exception" for cause in said.root_cause):
+        return Forgotten(Reason.MALFORMED, "the server forgot the point in time", status=status)
+    return HttpProblem(reason, f"answered {status}: {why(said)}", status=status)
+
+
+def why(cause: Cause) -> str:
+    """The most telling reason of nested ones, on one line."""
+    first: Cause = cause
+    if cause.failed_shards:
+        first = cause.failed_shards[0].reason
+    elif cause.root_cause:
+        first = cause.root_cause[0]
+    words = [first.reason or first.type]
+    deepest = first
+    while deepest.caused_by is not None:
+        deepest = deepest.caused_by
+    if deepest is not first and deepest.reason and deepest.reason not in words[0]:
+        words.append(deepest.reason)
+    return one_line(": ".join(words)) or "no reason"
+
+
+def missing_parts(shards: Shards, timed_out: bool, clusters: Clusters | None) -> tuple[str, ...]:
+    """What makes an answer with a good status not whole; empty where it is."""
+    out: list[str] = []
+    if shards.failed:
+        reasons = dict.fromkeys(
+            one_line(f"{failure.index or '?'}: {why(failure.reason)}", 200) for failure in shards.failures
+        )
+        shown = next(iter(reasons), "no reason")
+        out.append(f"{shards.failed} of {shards.total} shards did not answer: {shown}")
+        out += list(reasons)[1:]
+    if timed_out:
+        out.append("the server stopped at its time limit")
+    if clusters is not None and (lost := clusters.skipped + clusters.partial + clusters.failed):
+        out.append(f"{lost} of {clusters.total} clusters did not answer whole")
+    return tuple(out)
+
+
+def shown(value: Any) -> str:
+    """A value that is no text as JSON."""
+    return msgspec.json.encode(value).decode()

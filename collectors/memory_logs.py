@@ -1,0 +1,260 @@
+"""Log records in this process behind the contract of a server: the demo's and the tests'.
+
+Keeps the newest records and forgets the oldest. Must never open a socket or a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import threading
+import time
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from opsctl.core.logs import (
+    ECS_NAMES,
+    Bucket,
+    FieldMatcher,
+    LogCounts,
+    LogField,
+    LogPage,
+    LogQuery,
+    LogRecord,
+    at_least,
+    label_name,
+    severity_of,
+    texts_of,
+    value_of,
+    words_of,
+)
+from opsctl.core.signals import Absent, Failed, Labels, Measured, Reading, Reason
+from opsctl.core.traces import span_id_of, trace_id_of
+from opsctl.ports.metrics import Probe
+from opsctl.promql.errors import PromqlError, UnsupportedError
+from opsctl.promql.regex import compile_anchored
+
+CAPACITY = 100_000
+PAGE_MAX = 10_000
+# As Lucene's standard analyser cuts text, near enough: letters joined by dots, digits by dots and commas.
+_TOKEN = re.compile(r"\w+(?:(?:(?<=[^\W\d_])[.'’](?=[^\W\d_])|(?<=\d)[.,](?=\d))\w+)*")
+
+T = TypeVar("T")
+_Key = tuple[float, int]  # time, and the order of arrival among equal times
+
+
+class _Refused(Exception):
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class MemoryLogs:
+    """Records in memory; asked in the calling thread, filled by any."""
+
+    concurrency = 1
+
+    def __init__(self, capacity: int = CAPACITY, name: str = "memory") -> None:
+        self.name = name
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._keys: list[_Key] = []
+        self._records: dict[_Key, LogRecord] = {}
+        self._arrived = 0
+        self._names: dict[str, None] = {}
+        self._closed = False
+
+    def add(self, records: Iterable[LogRecord]) -> None:
+        """Keep them; beyond the capacity those of the earliest times go."""
+        with self._lock:
+            for record in records:
+                self._arrived += 1
+                key = (record.at.timestamp(), self._arrived)
+                insort(self._keys, key)
+                self._records[key] = record if record.id else msgspec.structs.replace(record, id=str(self._arrived))
+                self._names |= dict.fromkeys(record.fields)
+            for key in self._keys[: max(0, len(self._keys) - self._capacity)]:
+                del self._records[key]
+            del self._keys[: max(0, len(self._keys) - self._capacity)]
+
+    def search(
+        self,
+        query: LogQuery,
+        timeout_seconds: float,
+        *,
+        limit: int = 100,
+        cursor: str = "",
+        oldest_first: bool = False,
+    ) -> Reading[LogPage]:
+        """At most `limit` records, newest first; a cursor is the place of the last one."""
+
+        def ask() -> LogPage:
+            if not 1 <= limit <= PAGE_MAX:
+                raise _Refused(Reason.REJECTED, f"a page has 1 to {PAGE_MAX:,} records, not {limit:,}")
+            after = _place(cursor, oldest_first) if cursor else None
+            found: list[tuple[_Key, LogRecord]] = []
+            for key, record in self._fitting(query, oldest_first):
+                if after is None or (key > after if oldest_first else key < after):
+                    found.append((key, record))
+                    if len(found) == limit:
+                        break
+            more = f"{'+' if oldest_first else '-'}{found[-1][0][0]!r}/{found[-1][0][1]}" if len(found) == limit else ""
+            return LogPage(tuple(record for _, record in found), more)
+
+        return self._reading(ask, timeout_seconds, lambda page: not page.records)
+
+    def count(self, query: LogQuery, step: timedelta, by: Sequence[str], timeout_seconds: float) -> Reading[LogCounts]:
+        """Counts by steps and fields; a field with several values counts under each."""
+
+        def ask() -> LogCounts:
+            if step < timedelta(milliseconds=1):
+                raise _Refused(Reason.REJECTED, "the step of a count must be at least 1 ms")
+            if query.end < query.start:
+                raise _Refused(Reason.REJECTED, "the end must not be before the start")
+            self._check_known(by)
+            found: dict[Labels, dict[float, int]] = defaultdict(lambda: defaultdict(int))
+            first = query.start.timestamp()
+            for _, record in self._fitting(query, oldest_first=True):
+                at = first + ((record.at - query.start) // step) * step.total_seconds()
+                for labels in _labels(record, by):
+                    found[labels][at] += 1
+            return LogCounts(
+                step, tuple(Bucket(labels, tuple(points.items())) for labels, points in sorted(found.items()))
+            )
+
+        return self._reading(ask, timeout_seconds, lambda _: not self._keys)
+
+    def fields(self, timeout_seconds: float) -> Reading[tuple[LogField, ...]]:
+        """Every field that a record had."""
+
+        def ask() -> tuple[LogField, ...]:
+            known = {"@timestamp": "date", **dict.fromkeys((*ECS_NAMES.values(), *self._names), "keyword")}
+            return tuple(LogField(name, known[name]) for name in sorted(known))
+
+        return self._reading(ask, timeout_seconds, lambda _: not self._keys)
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        """It is here."""
+        if self._closed or timeout_seconds <= 0:
+            return Probe(self.name, self.name, False, False, self._late().message)
+        return Probe(self.name, self.name, True, True, f"{len(self._keys):,} records", clock_skew_seconds=0.0)
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._closed = True
+
+    # -- inside
+
+    def _reading(self, ask: Callable[[], T], timeout_seconds: float, empty: Callable[[T], bool]) -> Reading[T]:
+        begun = time.monotonic()
+        if self._closed or timeout_seconds <= 0:
+            return self._late()
+        try:
+            data = ask()
+        except _Refused as wrong:
+            return Failed(wrong.reason, str(wrong), self.name, took_seconds=time.monotonic() - begun)
+        took = time.monotonic() - begun
+        return Absent(self.name, took) if empty(data) else Measured(data, self.name, took)
+
+    def _late(self) -> Failed[Any]:
+        message = "given up: the time for all questions is over" if self._closed else "no time was left to ask"
+        return Failed(Reason.DEADLINE, message, self.name)
+
+    def _fitting(self, query: LogQuery, oldest_first: bool) -> Iterator[tuple[_Key, LogRecord]]:
+        tests = self._tests(query)
+        with self._lock:
+            low = bisect_left(self._keys, (query.start.timestamp(), 0))
+            high = bisect_left(self._keys, (query.end.timestamp(), 0))
+            keys = self._keys[low:high]
+            pairs = [(key, self._records[key]) for key in (keys if oldest_first else reversed(keys))]
+        return ((key, record) for key, record in pairs if all(test(record) for test in tests))
+
+    def _tests(self, query: LogQuery) -> list[Callable[[LogRecord], bool]]:
+        if query.query_string:
+            raise _Refused(Reason.UNSUPPORTED, "records in memory have no query language of their own")
+        self._check_known(matcher.field for matcher in query.matchers)
+        tests: list[Callable[[LogRecord], bool]] = []
+        phrases = [phrase for word in words_of(query.words) if (phrase := _tokens(word))]
+        if phrases:
+            tests.append(lambda record: _has_all(_tokens(record.message), phrases))
+        if query.services:
+            tests.append(lambda record: record.service in query.services)
+        if query.severity:
+            wanted = frozenset(at_least(query.severity))
+            tests.append(lambda record: record.severity in wanted)
+        if query.trace_id:
+            trace = trace_id_of(query.trace_id)
+            tests.append(lambda record: record.trace_id == trace)
+        if query.span_ids:
+            spans = frozenset(map(span_id_of, query.span_ids))
+            tests.append(lambda record: record.span_id in spans)
+        return tests + [_fits(matcher) for matcher in query.matchers]
+
+    def _check_known(self, fields: Iterable[str]) -> None:
+        known = {*self._names, *ECS_NAMES.values()}
+        for field in fields:
+            if field not in known and self._keys:
+                near = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
+                hint = f"; near it: {', '.join(near)}" if near else ""
+                raise _Refused(Reason.REJECTED, f"no field {field} in the mapping{hint}")
+
+
+def _place(cursor: str, oldest_first: bool) -> _Key:
+    at, _, arrived = cursor[1:].partition("/")
+    try:
+        key = (float(at), int(arrived))
+    except ValueError:
+        raise _Refused(Reason.REJECTED, "the cursor is not one of this backend") from None
+    if cursor[0] != ("+" if oldest_first else "-"):
+        raise _Refused(Reason.REJECTED, "the cursor goes the other way in time")
+    return key
+
+
+def _tokens(text: str) -> list[str]:
+    return [found[0].lower() for found in _TOKEN.finditer(text)]
+
+
+def _has_all(tokens: list[str], phrases: list[list[str]]) -> bool:
+    return all(
+        any(tokens[at : at + len(phrase)] == phrase for at in range(len(tokens) - len(phrase) + 1))
+        for phrase in phrases
+    )
+
+
+def _fits(matcher: FieldMatcher) -> Callable[[LogRecord], bool]:
+    try:
+        test = _equals(matcher) if matcher.op in {"=", "!="} else compile_anchored(matcher.value).match
+    except UnsupportedError as wrong:
+        raise _Refused(Reason.UNSUPPORTED, str(wrong)) from wrong
+    except PromqlError as wrong:
+        raise _Refused(Reason.REJECTED, str(wrong)) from wrong
+    wanted = matcher.op in {"=", "=~"}
+
+    def fits(record: LogRecord) -> bool:
+        texts = texts_of(value_of(record, matcher.field)) or ("",)
+        return any(map(test, texts)) is wanted
+
+    return fits
+
+
+def _equals(matcher: FieldMatcher) -> Callable[[str], bool]:
+    value = matcher.value
+    if value and matcher.field == "log.level":
+        value = severity_of(value)
+    elif value and matcher.field in {"trace.id", "span.id"}:
+        value = (trace_id_of if matcher.field == "trace.id" else span_id_of)(value)
+    return value.__eq__
+
+
+def _labels(record: LogRecord, by: Sequence[str]) -> list[Labels]:
+    """Every combination of a record's values of those fields."""
+    out: list[dict[str, str]] = [{}]
+    for field in by:
+        texts = texts_of(value_of(record, field)) or ("",)
+        out = [{**labels, label_name(field): text} for labels in out for text in texts]
+    return [tuple(sorted(labels.items())) for labels in out]
