@@ -5,11 +5,15 @@ Pure. Must never import a backend's format. Times are integer microseconds since
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal, Union
+from typing import Literal, Union, overload
 
 import msgspec
+
+from opsctl.core.trace_shape import NO_PARENT, Shape, shape_of
+
+_HEX = frozenset("0123456789abcdef")
 
 Value = Union[str, bool, int, float]
 SpanKind = Literal["server", "client", "producer", "consumer", "internal", ""]
@@ -53,20 +57,62 @@ class Span(msgspec.Struct, frozen=True, dict=True):
         return self.status == "error"
 
 
+class SpansOnUse(Sequence[Span]):
+    """Spans that are made when somebody looks at them: a trace of thousands is decoded for a few."""
+
+    def __init__(self, shape: Shape, make: Callable[[int], Span]) -> None:
+        self.shape = shape
+        self._make = make
+        self._made: list[Span | None] = [None] * len(shape.span_ids)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        span = self._made[index]
+        if span is None:
+            span = self._made[index] = self._make(range(len(self))[index])
+        return span
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, (tuple, SpansOnUse)) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as long as it is compared by what is in it
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
 class Trace(msgspec.Struct, frozen=True, dict=True):
     """Every span of one request that arrived, by start; never empty."""
 
     trace_id: str
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The tree and the times as columns, in the order of `spans`."""
+        spans = self.spans
+        if isinstance(spans, SpansOnUse):
+            return spans.shape
+        return shape_of(
+            [span.span_id for span in spans],
+            [span.parent_id for span in spans],
+            [span.start_us for span in spans],
+            [span.end_us for span in spans],
+        )
 
     @cached_property
     def root(self) -> Span:
         """The span without a parent in the trace that starts first."""
-        known = self.by_id
-        return next(
-            (span for span in self.spans if span.parent_id is None or span.parent_id not in known), self.spans[0]
-        )
+        return self.spans[self.shape.below[NO_PARENT][0]]
 
     @cached_property
     def by_id(self) -> Mapping[str, Span]:
@@ -88,12 +134,12 @@ class Trace(msgspec.Struct, frozen=True, dict=True):
     @property
     def start_us(self) -> int:
         """When its first span began."""
-        return self.spans[0].start_us
+        return self.shape.start_us
 
     @property
     def duration_us(self) -> int:
         """From the first start to the last end."""
-        return max(span.end_us for span in self.spans) - self.start_us
+        return self.shape.end_us - self.shape.start_us
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -117,6 +163,11 @@ class Trace(msgspec.Struct, frozen=True, dict=True):
             if name in self.by_id:
                 yield self.by_id[name]
             waiting += [child.span_id for child in self.children.get(name, ())]
+
+
+def trace_of(trace_id: str, spans: Sequence[Span], warnings: tuple[str, ...] = ()) -> Trace:
+    """A trace of spans in any order; there must be one at least."""
+    return Trace(trace_id, tuple(sorted(spans, key=lambda span: span.start_us)), warnings)
 
 
 class TracePage(msgspec.Struct, frozen=True):
@@ -145,6 +196,11 @@ class Edge(msgspec.Struct, frozen=True):
 def trace_id_of(text: str) -> str:
     """A trace id in its one form: lower case, 32 digits, whatever zeros a backend dropped."""
     return text.strip().lower().removeprefix("0x").rjust(32, "0")
+
+
+def is_trace_id(name: str) -> bool:
+    """Whether a text in that form is a trace id: hexadecimal, and not only zeros."""
+    return len(name) == 32 and not set(name) - _HEX and name != "0" * 32
 
 
 def span_id_of(text: str) -> str:

@@ -1,15 +1,18 @@
-"""Who answers for traces."""
+"""Who answers for traces, and what is asked of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from opsctl.core.frozen import dataclass
-from opsctl.core.signals import Reading
-from opsctl.core.traces import Edge, Operation, Trace, TracePage
+from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.core.traces import Edge, Operation, Span, Trace, TracePage, Value
 from opsctl.ports.metrics import Probe
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,64 @@ class TraceQuery:
     attributes: Mapping[str, str] | None = None  # a span, resource or event attribute has this value
     errors_only: bool = False
     limit: int = 20  # traces
+
+    @property
+    def start_us(self) -> int:
+        """The first microsecond."""
+        return (self.start - _EPOCH) // _MICROSECOND
+
+    @property
+    def end_us(self) -> int:
+        """The last microsecond."""
+        return (self.end - _EPOCH) // _MICROSECOND
+
+    def fits(self, span: Span) -> bool:
+        """Whether one span has everything that is asked."""
+        duration = span.duration_us * _MICROSECOND
+        return (
+            span.service == self.service
+            and self.start_us <= span.start_us <= self.end_us
+            and (not self.operation or span.name == self.operation)
+            and (self.min_duration is None or duration >= self.min_duration)
+            and (self.max_duration is None or duration <= self.max_duration)
+            and (not self.errors_only or span.failed)
+            and all(_has(span, name, value) for name, value in (self.attributes or {}).items())
+        )
+
+    def matches(self, trace: Trace) -> bool:
+        """Whether a span of the trace fits."""
+        return any(self.fits(span) for span in trace.spans)
+
+
+def value_text(value: Value) -> str:
+    """An attribute's value as one types it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def page_reading(
+    query: TraceQuery, traces: Iterable[Trace], *, truncated: bool, backend: str, took_seconds: float
+) -> Reading[TracePage]:
+    """What a search found, once it is checked here too.
+
+    Nothing is `Absent` only when all that the backend has was looked at; else it is `Failed(partial)`.
+    """
+    looked_at = list(traces)
+    found = sorted(filter(query.matches, looked_at), key=lambda trace: trace.start_us, reverse=True)
+    if found:
+        page = TracePage(tuple(found[: query.limit]), truncated or len(found) > query.limit)
+        return Measured(page, backend, took_seconds)
+    if not truncated:
+        return Absent(backend, took_seconds)
+    message = (
+        f"none of the {len(looked_at)} traces that were looked at fits, and there are more; take a shorter time "
+        "or an operation"
+    )
+    return Failed(Reason.PARTIAL, message, backend, TracePage((), truncated=True), took_seconds=took_seconds)
+
+
+def _has(span: Span, name: str, value: str) -> bool:
+    owners = (span.attributes, span.resource, *(event.attributes for event in span.events))
+    return any(name in owner and value_text(owner[name]) == value for owner in owners)
 
 
 class TraceSource(Protocol):
