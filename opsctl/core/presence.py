@@ -25,11 +25,17 @@ _WORDS = re.compile(
     r"(?i:inf|nan)|and|or|unless|atan2|bool|offset|on|ignoring|group_left|group_right|by|without|start|end"
     r"|sum|avg|count|min|max|group|stddev|stdvar|topk|bottomk|count_values|quantile|limitk|limit_ratio|fill\w*"
 )
+_SELECTOR = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*\{.*\}", re.DOTALL)
 _NAMED = 5
 
 
 def presence_query(metric: str) -> str:
-    """The question whether there is any series of a metric, in words that every Prometheus takes."""
+    """The question whether there is any series of a metric, in words that every Prometheus takes.
+
+    A selector is what a rule on logs or spans watches (`files/signals.py`): any one event answers for it.
+    """
+    if _SELECTOR.fullmatch(metric):
+        return f"group({metric})"
     if _BARE.fullmatch(metric) and not _WORDS.fullmatch(metric):
         return f"count({metric})"
     return f"count({{__name__={json.dumps(metric, ensure_ascii=False)}}})"

@@ -17,6 +17,7 @@ from opsctl.files.openslo import sort_documents
 from opsctl.files.prometheus_rules import read_rule_files, tell_apart
 from opsctl.files.recorded import Recorded, metrics_read
 from opsctl.files.rule_files import find
+from opsctl.files.signals import mixed, signals_read, watched
 from opsctl.files.slo import Rest, read_slos
 
 
@@ -44,16 +45,22 @@ def load_rules(sources: Sequence[str], base: Path, catalogue: Catalogue) -> Rule
     recorded = Recorded(prometheus.recording)
     documents = sort_documents(found.openslo, catalogue, problems)
     slos = read_slos(Rest(catalogue, windows, documents, recorded.inline, problems))
-    alerting = [_inlined(rule, recorded) for rule in tell_apart(prometheus)]
+    alerting = [_inlined(rule, recorded, problems) for rule in tell_apart(prometheus)]
     _check_uids((*slos, *alerting), problems)
     problems.check()
     return RuleSet(tuple(slos), tuple(alerting), tuple(prometheus.recording), (*found.notes, *prometheus.notes))
 
 
-def _inlined(rule: AlertingRule, recorded: Recorded) -> AlertingRule:
+def _inlined(rule: AlertingRule, recorded: Recorded, problems: Problems) -> AlertingRule:
     expr = recorded.inline(rule.expr)
     metrics = metrics_read(expr)
-    return replace(rule, expr=expr, metrics=metrics, recorded=recorded.still_read(metrics))
+    signals = signals_read(expr)
+    if len(signals) > 1:
+        words = f"alert {rule.name}: {mixed(signals)}"
+        hint = "split it: each rule asks one backend"
+        problems.errors.append(ConfigError(rule.origin.path, rule.origin.line, words, hint=hint))
+    still = recorded.still_read(metrics)
+    return replace(rule, expr=expr, metrics=watched(expr, metrics), recorded=still, signal=signals[0])
 
 
 def _check_uids(rules: Sequence[Rule], problems: Problems) -> None:

@@ -15,6 +15,7 @@ from opsctl.files.annotations import PREFIX, Annotations, read_annotations
 from opsctl.files.burn import Shares, burn_table, choose
 from opsctl.files.nodes import Node, Problems, Table, kind_words
 from opsctl.files.openslo import METADATA_KEYS, SLO_KEYS, Documents, indicator, query
+from opsctl.files.signals import signal_of_queries
 from opsctl.files.slo_queries import (
     OPERATORS,
     Inline,
@@ -238,6 +239,7 @@ def _slo(
         runbook=notes.runbook,
         runbook_no_data=notes.runbook_no_data,
         counts="events" if isinstance(sides, Ratio) else "steps",
+        signal=signal_of_queries(queries, sides.part if isinstance(sides, Ratio) else table.node, table.problems),
     )
 
 

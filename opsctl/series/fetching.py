@@ -1,0 +1,150 @@
+"""Whole traces of some time from a backend that answers with at most so many: by halves, until nothing is left out.
+
+Must never take a truncated answer for a whole one: what cannot be had within the budget is `Failed(partial)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from opsctl.core.signals import Absent, Failed, Measured, Reason
+from opsctl.core.traces import Span, Trace, TracePage, trace_of
+from opsctl.ports.traces import TraceQuery, TraceSource
+from opsctl.series.source import Deadline, NotCountedError, time_of
+
+TRACES_AT_ONCE = 1_000
+A_FEW = 20
+SEARCHES_MAX = 128
+"""So many questions one evaluation may ask."""
+
+_SHORTEST_US = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which traces: those with a span of a service, of one operation or with an error where that is said."""
+
+    service: str
+    operation: str = ""
+    errors_only: bool = False
+
+    def takes(self, other: Search) -> bool:
+        """Whether everything that the other finds is found by this one."""
+        return (
+            self.service == other.service
+            and self.operation in ("", other.operation)
+            and (other.errors_only or not self.errors_only)
+        )
+
+
+@dataclass(slots=True)
+class Traces:
+    """What was fetched: spans by trace, each once, however often a trace came."""
+
+    _spans: dict[str, dict[tuple[str, str, str, int], Span]] = field(default_factory=dict)
+
+    def add(self, traces: Iterable[Trace]) -> None:
+        """Keep the spans of some traces."""
+        for trace in traces:
+            kept = self._spans.setdefault(trace.trace_id, {})
+            for span in trace.spans:  # both sides of a call may have one id, and so may a span that was sent twice
+                kept.setdefault((span.span_id, span.service, span.kind, span.start_us), span)
+
+    def __iter__(self) -> Iterator[Trace]:
+        for trace_id, spans in self._spans.items():
+            yield trace_of(trace_id, tuple(spans.values()))
+
+
+class Fetch:
+    """Fetches for one evaluation."""
+
+    def __init__(self, source: TraceSource, deadline: Deadline) -> None:
+        self._source = source
+        self._deadline = deadline
+        self._asked = 0
+        self.found = Traces()
+
+    def newest(self, search: Search, after_ms: int, to_ms: int) -> None:
+        """A few traces of the same, to see whether there are any."""
+        self._once(_query(search, after_ms * 1000 + 1, to_ms * 1000, A_FEW))
+
+    def fetch(self, search: Search, after_ms: int, to_ms: int) -> None:
+        """Every trace with a span that fits and began in (after, to]."""
+        waiting = [(after_ms * 1000 + 1, to_ms * 1000)]
+        while waiting:
+            start_us, end_us = waiting.pop()
+            if self._once(_query(search, start_us, end_us, TRACES_AT_ONCE)):
+                continue
+            if end_us - start_us < _SHORTEST_US:
+                self._partial(f"more than {TRACES_AT_ONCE} traces of {search.service} within a millisecond")
+            middle = (start_us + end_us) // 2
+            waiting += [(middle + 1, end_us), (start_us, middle)]
+
+    def _once(self, query: TraceQuery) -> bool:
+        """Whether the answer was whole."""
+        if self._asked >= SEARCHES_MAX:
+            minutes = (query.end - query.start).total_seconds() / 60
+            self._partial(f"{SEARCHES_MAX} searches did not bring all traces; the last was for {minutes:.3g} minutes")
+        self._asked += 1
+        match self._source.search(query, self._deadline.left()):
+            case Absent():
+                return True
+            case Measured(page):
+                self.found.add(page.traces)
+                return not page.truncated
+            case Failed(reason=Reason.TOO_LARGE):
+                return False
+            case Failed(reason=Reason.PARTIAL, partial=TracePage(truncated=True) as page):
+                self.found.add(page.traces)
+                return False
+            case failed:
+                raise NotCountedError(Failed(failed.reason, failed.message, failed.backend, None, failed.warnings))
+
+    def _partial(self, message: str) -> NoReturn:
+        hint = "name a service and a span, or a shorter range"
+        raise NotCountedError(Failed(Reason.PARTIAL, f"{message}: {hint}", self._source.name))
+
+
+def _query(search: Search, start_us: int, end_us: int, limit: int) -> TraceQuery:
+    return TraceQuery(
+        search.service,
+        time_of(start_us / 1000),
+        time_of(end_us / 1000),
+        operation=search.operation,
+        errors_only=search.errors_only,
+        limit=limit,
+    )
+
+
+Spans = list[tuple[int, int]]
+"""Stretches of time (after, to] in ms."""
+
+
+def fewest(wanted: Mapping[Search, Spans]) -> dict[Search, Spans]:
+    """The searches and their times, each stretch once, without what another search brings as well."""
+    joined = {search: _joined(spans) for search, spans in wanted.items()}
+
+    def covered(search: Search) -> bool:
+        mine = joined[search]
+        return any(
+            other != search and other.takes(search) and all(_inside(span, spans) for span in mine)
+            for other, spans in joined.items()
+        )
+
+    return {search: spans for search, spans in joined.items() if not covered(search)}
+
+
+def _joined(spans: Spans) -> Spans:
+    out: Spans = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _inside(span: tuple[int, int], spans: Spans) -> bool:
+    return any(start <= span[0] and span[1] <= end for start, end in spans)

@@ -1,0 +1,226 @@
+"""PromQL over counted events, behind the contract of a metrics source: parse, count what is needed, evaluate.
+
+Who counts is a subclass's. Must never answer with a count that is not whole, and never raise for what a backend does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+
+from opsctl.core.signals import Absent, Failed, Labels, Matrix, Reading, Reason, Signal, Vector
+from opsctl.ports import Probe
+from opsctl.promql import Expr, PromqlError, parse, render, rewrite
+from opsctl.promql.answers import failure_of, matrix_of, reading_of, vector_of
+from opsctl.promql.engine import Engine, Result
+from opsctl.promql.evaluate import STEPS_MAX
+from opsctl.promql.plan import kind_of
+from opsctl.promql.store import SeriesStore
+from opsctl.series.counts import CELLS_MAX, Question, questions_of
+from opsctl.series.names import SIGNAL_OF
+from opsctl.series.needs import Need, needs_of
+
+NAME = "__name__"
+
+
+class NotCountedError(Exception):
+    """There is no whole count; `reading` says why."""
+
+    def __init__(self, reading: Failed[Any]) -> None:
+        super().__init__(reading.message)
+        self.reading = reading
+
+
+class Backend(Protocol):
+    """What a log source and a trace source have in common."""
+
+    name: str
+    concurrency: int
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        """Ask whether it is there and lets us in."""
+        ...
+
+    def close(self) -> None:
+        """Drop connections."""
+        ...
+
+
+class Numbers(Protocol):
+    """What was found out for some needs."""
+
+    @property
+    def cells(self) -> int:
+        """How many numbers it takes."""
+        ...
+
+    def store(self, needs: Iterable[Need], store: SeriesStore) -> None:
+        """Put the numbers of each need into a store under its name."""
+        ...
+
+
+class Deadline:
+    """How much time one evaluation has left."""
+
+    def __init__(self, seconds: float, name: str) -> None:
+        self._until = time.monotonic() + seconds
+        self._name = name
+        self.closed = False
+
+    def left(self) -> float:
+        """Seconds, more than 0."""
+        left = self._until - time.monotonic()
+        if left <= 0 or self.closed:
+            raise NotCountedError(Failed(Reason.DEADLINE, "the count was not done before the deadline", self._name))
+        return left
+
+
+class CountedSeries:
+    """A `MetricsSource` over events that somebody else keeps."""
+
+    signal: Signal
+
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self.concurrency = backend.concurrency
+        self._backend = backend
+        self._closed = False
+
+    def instant(self, query: str, at: datetime, timeout_seconds: float) -> Reading[Vector]:
+        """Evaluate at one time; a scalar is one sample without labels."""
+        begun = time.monotonic()
+        at_ms = _ms(at)
+        answer = self._answer(query, (at_ms, at_ms, 1), timeout_seconds, ranged=False)
+        if isinstance(answer, Failed):
+            return answer
+        if answer.kind not in {"vector", "scalar"}:
+            message = f"the expression gives a {answer.kind}; an instant vector or a scalar is needed"
+            return Failed(Reason.REJECTED, message, self.name)
+        return reading_of(vector_of(answer), (answer,), self.name, time.monotonic() - begun)
+
+    def range(
+        self, query: str, start: datetime, end: datetime, step: timedelta, timeout_seconds: float
+    ) -> Reading[Matrix]:
+        """Evaluate at start, start + step, … ≤ end; at most 11,000 steps."""
+        begun = time.monotonic()
+        grid = (_ms(start), _ms(end), round(step.total_seconds() * 1000))
+        if wrong := _wrong_span(*grid):
+            return Failed(Reason.REJECTED, wrong, self.name)
+        answer = self._answer(query, grid, timeout_seconds, ranged=True)
+        if isinstance(answer, Failed):
+            return answer
+        return reading_of(matrix_of((answer,)), (answer,), self.name, time.monotonic() - begun)
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        """As the backend is."""
+        return self._backend.probe(timeout_seconds)
+
+    def close(self) -> None:
+        """Drop the backend's connections; what is being counted becomes `Failed(deadline)`."""
+        self._closed = True
+        self._backend.close()
+
+    # -- one evaluation -------------------------------------------------------------------------------------------
+
+    def _answer(
+        self, query: str, grid: tuple[int, int, int], timeout_seconds: float, *, ranged: bool
+    ) -> Result | Failed[Any]:
+        if self._closed or timeout_seconds <= 0:
+            message = "given up: the time for all questions is over" if self._closed else "no time was left to ask"
+            return Failed(Reason.DEADLINE, message, self.name)
+        try:
+            return self._evaluated(query, grid, Deadline(timeout_seconds, self.name), ranged=ranged)
+        except PromqlError as wrong:
+            return failure_of(wrong, self.name)
+        except NotCountedError as stopped:
+            return stopped.reading
+
+    def _evaluated(self, query: str, grid: tuple[int, int, int], deadline: Deadline, *, ranged: bool) -> Result:
+        expr = parse(query)
+        self._check(expr, ranged=ranged)
+        start_ms, end_ms, step_ms = grid
+        needed = needs_of(expr, np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64))
+        store = self._counted(needed.needs, deadline)
+        engine, text = Engine(store), render(needed.expr)
+        deadline.left()
+        result = engine.range(text, *grid) if ranged else engine.instant(text, start_ms)
+        return _renamed(result, needed.needs)
+
+    def _check(self, expr: Expr, *, ranged: bool) -> None:
+        kind = kind_of(expr)
+        if kind == "matrix" or (ranged and kind == "string"):
+            wanted = "a range query needs" if ranged else "an answer at one time is"
+            raise PromqlError(f"{wanted} an instant vector or a scalar, not a {kind}")
+        for selector in rewrite.selectors(expr):
+            if SIGNAL_OF.get(selector.metric or "") is not self.signal:
+                name = selector.metric or render(selector)
+                raise PromqlError(f"{name} is not a series of {self.signal}: one signal per expression")
+
+    def _counted(self, needs: Sequence[Need], deadline: Deadline) -> SeriesStore:
+        store = SeriesStore()
+        for question, numbers in self._count(questions_of(needs), deadline):
+            if numbers.cells > CELLS_MAX:
+                message = f"{numbers.cells} counts are more than {CELLS_MAX}: name fewer labels, or a larger step"
+                self._stop(Reason.TOO_LARGE, message)
+            numbers.store(question.needs, store)
+        return store
+
+    def _count(self, questions: Sequence[Question], deadline: Deadline) -> Sequence[tuple[Question, Numbers]]:
+        raise NotImplementedError
+
+    def _stop(self, reason: Reason, message: str) -> NoReturn:
+        raise NotCountedError(Failed(reason, message, self.name))
+
+    def _give_up(self, failed: Failed[Any]) -> NoReturn:
+        """What the backend failed with, without what came: a part of a count is a wrong count."""
+        reading: Failed[Any] = Failed(failed.reason, failed.message, failed.backend, None, failed.warnings)
+        raise NotCountedError(reading)
+
+
+def whole(source: CountedSeries, reading: Reading[Any]) -> Any:
+    """The data of a whole answer, None where there is none; a failed one ends the evaluation."""
+    if isinstance(reading, Failed):
+        source._give_up(reading)
+    return None if isinstance(reading, Absent) else reading.data
+
+
+def time_of(ms: float) -> datetime:
+    """A time in UTC; milliseconds may have a fraction."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=round(ms * 1000))
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _wrong_span(first_ms: int, last_ms: int, step_ms: int) -> str | None:
+    if step_ms <= 0:
+        return "the step of a range must be at least 1 ms"
+    if last_ms < first_ms:
+        return "the end of a range must not be before its start"
+    steps = (last_ms - first_ms) // step_ms + 1
+    return f"{steps} steps are more than {STEPS_MAX}: take a larger step" if steps > STEPS_MAX else None
+
+
+def _renamed(result: Result, needs: Sequence[Need]) -> Result:
+    """The answer with the metric's own names."""
+    names = {need.name: need.family.metric for need in needs}
+    labels = tuple(_with_names(one, names) for one in result.labels)
+    return Result(
+        result.kind,
+        labels,
+        result.values,
+        result.present,
+        result.times_ms,
+        result.text,
+        result.warnings,
+        result.infos,
+    )
+
+
+def _with_names(labels: Labels, names: dict[str, str]) -> Labels:
+    return tuple((name, names.get(value, value)) if name == NAME else (name, value) for name, value in labels)
