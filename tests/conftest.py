@@ -92,12 +92,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if 10 <= seconds < 60:
         about = f"about {seconds:.0f} seconds"
     what = ", ".join(f"{counts[folder]} {folder}" for folder in (*FOLDERS, "") if counts[folder])
-    servers = ", ".join(
-        f"{row.title} {'✔' if row.there else '✖ (' + (row.lacking() or 'make servers') + ')'}" for row in SERVERS
-    )
+    missing = [f"{row.title} ({row.lacking() or 'make servers'})" for row in SERVERS if not row.there]
+    servers = f"without {', '.join(missing)}" if missing else f"all {len(SERVERS)} real servers"
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"{sum(counts.values())} tests ({what}), {about}; servers: {servers}")
+        reporter.write_line(f"{sum(counts.values())} tests ({what}), {about}; {servers}")
 
 
 def _folder(item: pytest.Item) -> str:

@@ -118,7 +118,6 @@ def _give(folder: Path, account: int) -> None:
 def _set_password(folder: Path, env: dict[str, str], account: int | None) -> None:
     """Put the first password into the server's keystore."""
     tool = str(folder / "home/bin/elasticsearch-keystore")
-    as_account = {} if account is None else {"user": account, "group": account, "extra_groups": []}
     for arguments, said in ((["create"], ""), (["add", "-x", "bootstrap.password"], PASSWORD)):
         done = subprocess.run(
             [tool, *arguments],
@@ -128,7 +127,9 @@ def _set_password(folder: Path, env: dict[str, str], account: int | None) -> Non
             capture_output=True,
             timeout=60,
             check=False,
-            **as_account,
+            user=account,
+            group=account,
+            extra_groups=None if account is None else [],
         )
         if done.returncode:
             raise RuntimeError(f"elasticsearch-keystore {arguments[0]}: {done.stderr.decode(errors='replace')[-400:]}")

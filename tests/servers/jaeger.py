@@ -79,8 +79,11 @@ def _configuration(ports: dict[str, int], spm_prometheus: str) -> dict[str, Any]
             "jaeger_storage": storage,
             "healthcheckv2": {"use_v2": True, "http": at["health"]},
         },
-        "connectors": {"spanmetrics": {"metrics_flush_interval": "1s"}},
+        "connectors": {"spanmetrics": {"metrics_flush_interval": "1s", "exemplars": {"enabled": True}}},
         "receivers": {"otlp": {"protocols": {"http": at["otlp"]}}},
         "processors": {"batch": {"timeout": "200ms"}},
-        "exporters": {"jaeger_storage_exporter": {"trace_storage": "mem"}, "prometheus": at["spanmetrics"]},
+        "exporters": {
+            "jaeger_storage_exporter": {"trace_storage": "mem"},
+            "prometheus": {**at["spanmetrics"], "enable_open_metrics": True},
+        },
     }

@@ -3,6 +3,9 @@
 A configuration of a test's own uses `${env:OTLP_HTTP}` for the OTLP receiver (waited for) and may use
 `${env:PROMETHEUS}` for an exporter; both are `127.0.0.1:port`. Receivers: otlp; processors: batch, deltatocumulative;
 connectors: count, spanmetrics; exporters: prometheus, debug, otlphttp.
+
+A count carries the time of what was counted, and one that is not later than the last is dropped: send records in the
+order of their times, no two requests with the same. Exemplars are those of the last flush (1 s).
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ processors:
   deltatocumulative: {}
 connectors:
   count: {}
-  spanmetrics: {metrics_flush_interval: 1s}
+  spanmetrics: {metrics_flush_interval: 1s, exemplars: {enabled: true}}
 exporters:
   prometheus: {endpoint: "${env:PROMETHEUS}", enable_open_metrics: true}
 service:

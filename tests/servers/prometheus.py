@@ -40,7 +40,7 @@ class Prometheus(Running):
     def reconfigure(
         self, scrape: Sequence[Target] = (), rules: Sequence[str | Path] = (), alertmanager: str = ""
     ) -> None:
-        """Replace what it scrapes, evaluates and tells; RuntimeError with its own words when it refuses."""
+        """Replace what it scrapes (within 5 s), evaluates and tells; RuntimeError with its own words when it refuses."""
         _configure(self.folder, scrape, rules, alertmanager)
         host, _, port = self.address.partition(":")
         connection = HTTPConnection(host, int(port), timeout=10)
@@ -67,7 +67,7 @@ def start(
     """Start a Prometheus; may raise `Missing`.
 
     `history` is an OpenMetrics text or the file of one, `rules` are texts of rule files or the files, `alertmanager`
-    a host and port. It scrapes and evaluates every second.
+    a host and port. It scrapes and evaluates every second; the first scrape comes 5 s after the start.
     """
     program = server("prometheus", version).program("prometheus")
     text = history.read_text() if isinstance(history, Path) else history

@@ -100,7 +100,9 @@ def _launch(kind: type[R], launch: Launch, folder: Path, seconds: float) -> R | 
             stdout=log,
             stderr=log,
             start_new_session=True,
-            **({} if launch.user is None else {"user": launch.user, "group": launch.user, "extra_groups": []}),
+            user=launch.user,
+            group=launch.user,
+            extra_groups=None if launch.user is None else [],
         )
     try:
         guard = subprocess.Popen(
