@@ -16,6 +16,7 @@ from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Readin
 from opsctl.core.windows import format_duration
 from opsctl.ports import Probe
 from opsctl.promql import PromqlError, Selector, UnsupportedError, parse, render
+from opsctl.promql.lexer import TEXT_MAX_BYTES
 
 if TYPE_CHECKING:
     from opsctl.core.exploring import ExemplarSeries, Metadata, RuleQuery, SeriesQuery, ServerAlert, ServerRule
@@ -33,6 +34,7 @@ class MemorySource:
     """Series in memory behind the contract of a server; asked in the calling thread."""
 
     concurrency = 1
+    query_bytes = TEXT_MAX_BYTES
 
     def __init__(self, store: SeriesStore | Engine, name: str = "memory") -> None:
         from opsctl.promql.engine import Engine
@@ -151,7 +153,7 @@ class MemorySource:
         found: set[Labels] = set()
         for text in query.selectors or ('{__name__!=""}',):
             selector = parse(text)
-            if not isinstance(selector, Selector):
+            if not isinstance(selector, Selector) or selector.offset_ms or selector.time is not None:
                 raise PromqlError(f"{text} is no selector of series")
             chosen = f"last_over_time({render(selector)}[{format_duration(window)}])"
             found.update(self._engine.instant(chosen, end_ms).labels)

@@ -22,12 +22,22 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 @app.command("ls")
-def list_(services: Services = None, output: Output = None, json: Json = False) -> None:
+def list_(
+    services: Services = None,
+    server: bool = typer.Option(False, "--server", help="The rules that the server evaluates itself, with its alerts."),
+    output: Output = None,
+    json: Json = False,
+) -> None:
     """List SLOs and alert rules."""
     from opsctl.render.table import Column, write_rows
 
     run = frame()
     form = chosen_output(run, output, json)
+    if server:
+        from opsctl.cli.rule_server import print_server_rules
+
+        print_server_rules(run, services or (), form)
+        return
     rules = select(run.composition, services)
     rows = [
         {

@@ -293,6 +293,14 @@ def test_ranges_fail_the_same_way(case: Case, serve: Callable[[Behaviour], Misbe
     assert took < DEADLINE_SECONDS + SLACK_SECONDS
 
 
+def test_a_probe_of_a_server_whose_time_is_nothing(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """`time()` without a value is not a Prometheus that answers."""
+    source = source_of(serve(says(ok([]))).url)
+    probe = source.probe(DEADLINE_SECONDS)
+    source.close()
+    assert (probe.authorised, "instead of one" in probe.message) == (False, True)
+
+
 def test_a_refused_port() -> None:
     """Nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
