@@ -34,23 +34,38 @@ class Asker:
         self.first_failure: Failed[Any] | None = None
         self.partial: Failed[Any] | None = None
         self._in_vain = 0
+        self._hopeless: Failed[Any] | None = None
         self._lock = threading.Lock()
 
     def instant(self, query: str, at: datetime) -> Reading[Vector]:
         """One question now, or why it was not asked."""
+        return self.settled(self.attempt(query, at))
+
+    def attempt(self, query: str, at: datetime) -> Reading[Vector]:
+        """One question that may be asked again in parts: what comes of it is not held against the backend yet."""
         return self._ask(lambda left: self.source.instant(query, at, left))
+
+    def settled(self, reading: Reading[T]) -> Reading[T]:
+        """What a question finally came to."""
+        if isinstance(reading, Failed):
+            with self._lock:
+                if reading.reason is Reason.PARTIAL:
+                    self.partial = self.partial or reading
+                else:
+                    self.first_failure = self.first_failure or reading
+        return reading
 
     def range(self, query: str, start: datetime, end: datetime, step: timedelta) -> Reading[Matrix]:
         """One look back, or why it was not made."""
-        return self._ask(lambda left: self.source.range(query, start, end, step, left))
+        return self.settled(self._ask(lambda left: self.source.range(query, start, end, step, left)))
 
     def _ask(self, question: Callable[[float], Reading[T]]) -> Reading[T]:
         left = min(self.request_seconds, self.deadline - self.monotonic())
         if left <= 0:
             return self.late()
-        given_up = self._given_up()
-        if given_up is not None:
-            return given_up
+        refused = self._refused()
+        if refused is not None:
+            return refused
         try:
             reading = question(left)
         except Exception as bug:  # noqa: BLE001  a source that breaks its contract must cost its own readings only
@@ -58,20 +73,25 @@ class Asker:
         self._count(reading)
         return reading
 
+    @property
+    def open(self) -> bool:
+        """Whether another question would be asked at all."""
+        return self.monotonic() < self.deadline and self._refused() is None
+
     def late(self) -> Failed[Any]:
         """What a question becomes that the cycle's deadline overtook."""
         failed: Failed[Any] = Failed(Reason.DEADLINE, "no answer before the cycle's deadline", self.source.name)
-        with self._lock:
-            self.first_failure = self.first_failure or failed
+        self.settled(failed)
         return failed
 
     def late_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> Reading[Matrix]:
         """A look back that there is no time for."""
         return self.late()
 
-    def _given_up(self) -> Failed[Any] | None:
+    def _refused(self) -> Failed[Any] | None:
+        """Why nothing more is asked: so many questions in a row got no answer at all."""
         with self._lock:
-            first = self.first_failure
+            first = self._hopeless
             if self.whole or first is None or self._in_vain < GIVE_UP_AFTER:
                 return None
         message = f"not asked: {GIVE_UP_AFTER} questions got no answer ({first.message})"
@@ -82,13 +102,9 @@ class Asker:
             self.questions += 1
             if not isinstance(reading, Failed):
                 self.whole += 1
-                return
-            if reading.reason is Reason.PARTIAL:
-                self.partial = self.partial or reading
-            else:
-                self.first_failure = self.first_failure or reading
-            if reading.reason in _HOPELESS:
+            elif reading.reason in _HOPELESS:
                 self._in_vain += 1
+                self._hopeless = self._hopeless or reading
 
     @property
     def asked(self) -> bool:

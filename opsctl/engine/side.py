@@ -20,11 +20,10 @@ from opsctl.core.signals import Absent, Reading, Signal, Vector
 from opsctl.core.slo import Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine.asking import Asker, gather
+from opsctl.engine.batches import Question, answered
 
 BUDGET_EVERY = timedelta(minutes=15)
 BUDGET_KEPT = timedelta(hours=24)
-
-Question = tuple[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +81,7 @@ class Side:
 
     def ask(self, questions: Sequence[Question], deadline: float, *, hang_up: bool) -> dict[Question, Reading[Vector]]:
         """Every question's reading."""
-        asker = self.asker
-        readings = gather(
-            [partial(asker.instant, text, at) for text, at in questions],
-            lambda _: asker.late(),
-            workers=asker.source.concurrency,
-            deadline=deadline,
-            monotonic=asker.monotonic,
-            hang_up=asker.source.close if hang_up else None,
-        )
-        return dict(zip(questions, readings, strict=True))
+        return answered(self.asker, questions, deadline, hang_up=hang_up)
 
     def budgets(self, deadline: float) -> dict[str, BudgetAnswer]:
         """Each SLO's budget: the remembered answer while it is young, else asked now."""

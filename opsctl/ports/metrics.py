@@ -44,7 +44,11 @@ class Probe:
 
 
 class MetricsSource(Protocol):
-    """A backend that evaluates PromQL. Methods never raise for what the backend does: they answer `Failed`."""
+    """A backend that evaluates PromQL. Methods never raise for what the backend does: they answer `Failed`.
+
+    One that takes only short expressions states `query_bytes`, the longest text that several questions may be asked in
+    together; 0: ask them one by one.
+    """
 
     name: str  # "prometheus https://…" or "memory": for people
     concurrency: int  # how many questions it takes at once; 1 means: ask in the calling thread

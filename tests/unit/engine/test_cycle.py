@@ -291,11 +291,17 @@ def test_each_metric_of_an_empty_rule_is_asked_for_once() -> None:
         rule("e3", uid="late", metrics=("b",), query_offset=MINUTE),
         fires,
     ]
-    history = History(lambda q, at: 1.0 if q == "fires" or q.startswith("count") else None)
+
+    def answer(query: str, at: datetime) -> Value:
+        if query.startswith("count by"):
+            return tuple(element(1.0, __name__=name) for name in "abc")
+        return 1.0 if query in ("fires", "count(b)") else None
+
+    history = History(answer)
     report = run_cycle(rules, history, AT)
     assert outcomes(report) == [Outcome.PASS] * 3 + [Outcome.FAIL]
     counts = [asked for asked in history.instants if asked[0].startswith("count")]
-    assert counts == [("count(a)", AT), ("count(b)", AT), ("count(c)", AT), ("count(b)", AT - MINUTE)]
+    assert counts == [('count by (__name__) ({__name__=~"a|b|c"})', AT), ("count(b)", AT - MINUTE)]
     assert {query for query, *_ in history.ranges} == {"fires"}
     assert report.memory.had_data == {"one", "two", "late"}
     assert [a.expression for a in report.verdicts[1].evidence.asked] == ["e2", "count(b)", "count(c)"]
