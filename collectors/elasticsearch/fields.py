@@ -140,10 +140,9 @@ class FieldMap:
         )
 
     @cached_property
-    def nanoseconds(self) -> bool | None:
-        """Whether times are kept in nanoseconds; None where indices differ."""
-        kinds = set(self._mapped.fields.get("@timestamp", {})) & {"date", "date_nanos"}
-        return None if len(kinds) > 1 else kinds == {"date_nanos"}
+    def times(self) -> tuple[Leaf, ...]:
+        """The times of the records: one leaf, or one for each precision where indices differ."""
+        return tuple(leaf for leaf in self._of("@timestamp") if leaf.type in {"date", "date_nanos"})
 
     def known(self, field: str) -> bool:
         """Whether the mapping has it; what every log record has is known always."""

@@ -176,6 +176,6 @@ def _sort(fields: FieldMap, oldest_first: bool) -> list[Any]:
         "format": "strict_date_optional_time_nanos",
         "unmapped_type": "date",
     }
-    if fields.nanoseconds is None:  # else milliseconds are taken for nanoseconds
+    if len(fields.times) > 1:  # else milliseconds are taken for nanoseconds
         by_time |= {"numeric_type": "date_nanos", "unmapped_type": "date_nanos"}
     return [{"@timestamp": by_time}, {"_shard_doc": "asc"}]

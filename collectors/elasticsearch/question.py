@@ -48,7 +48,8 @@ class Question:
         return tuple(self._notes)
 
     def _filters(self, query: LogQuery) -> list[Clause]:
-        out = [between(query.start, query.end, self._fields.nanoseconds)]
+        times = self._fields.times
+        out = [_any([_between(query.start, query.end, leaf) for leaf in times])]
         out += [self._word(word) for word in words_of(query.words)]
         if query.services:
             out.append(_any([self._equal("service.name", service) for service in query.services]))
@@ -175,12 +176,12 @@ class Question:
         return _any(clauses)
 
 
-def between(start: datetime, end: datetime, nanoseconds: bool | None) -> Clause:
+def _between(start: datetime, end: datetime, leaf: Leaf) -> Clause:
     """From `start` (included) to `end` (excluded), at the precision that the times are kept in."""
-    bounds = {"gte": instant(start), "lt": instant(end)}
-    if nanoseconds is False:  # such a server cuts a bound to milliseconds, which would move it back
-        bounds = {"gte": instant(whole_ms(start)), "lt": instant(whole_ms(end))}
-    return {"range": {"@timestamp": {**bounds, "format": "strict_date_optional_time_nanos"}}}
+    if leaf.type == "date":  # it cuts a bound to milliseconds, which would move it back
+        start, end = whole_ms(start), whole_ms(end)
+    bounds = {"gte": instant(start), "lt": instant(end), "format": "strict_date_optional_time_nanos"}
+    return _in(leaf, {"range": {"@timestamp": bounds}})
 
 
 def whole_ms(at: datetime) -> datetime:
