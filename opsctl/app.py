@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from opsctl.http import Endpoint
     from opsctl.ports import Clock, MetricsSource, Pager, Person
     from opsctl.ports.logs import LogSource
+    from opsctl.ports.traces import TraceSource
     from opsctl.promql.store import SeriesStore
     from opsctl.runner import World as RunbookWorld
     from opsctl.schedule import World
+    from opsctl.series.routing import OnUse
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Composition:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     telemetry: Telemetry | None = None  # of opsctl itself: it sees what sources are asked
     log_source: LogSource | None = None  # replaces Elasticsearch as `source` does Prometheus
+    trace_source: TraceSource | None = None  # replaces Jaeger or Zipkin
 
     @property
     def context(self) -> ContextSettings:
@@ -95,16 +98,54 @@ class Composition:
         return source if self.telemetry is None else self.telemetry.watch(source)
 
     @cached_property
-    def sources(self) -> Mapping[Signal, MetricsSource]:
-        """Who answers the rules of each signal; for one that the context has no backend for, who says so."""
+    def sources(self) -> OnUse:
+        """Who answers the rules of each signal, opened on use; for one without a backend, who says so."""
+        from opsctl.series.routing import OnUse
+
+        return OnUse(
+            {
+                Signal.METRICS: lambda: self.metrics,
+                Signal.LOGS: self._log_series,
+                Signal.TRACES: self._span_series,
+            }
+        )
+
+    @cached_property
+    def promql(self) -> MetricsSource:
+        """Who answers any expression: the backend that its series are of."""
+        from opsctl.series.routing import by_signal
+
+        return by_signal(self.sources)
+
+    def _log_series(self) -> MetricsSource:
+        if self.context.series.logs == "prometheus":
+            return self.metrics
+        if self.log_source is None and self.context.elasticsearch is None:
+            return self._missing(Signal.LOGS, "elasticsearch")
+        from opsctl.series.logs import LogSeries
+
+        return LogSeries(self.logs)
+
+    def _span_series(self) -> MetricsSource:
+        if self.context.series.traces != "prometheus":
+            return self._counted_spans()
+        from opsctl.series.routing import prometheus_first
+
+        return prometheus_first(lambda: self.metrics, self._counted_spans)
+
+    def _counted_spans(self) -> MetricsSource:
+        if self.trace_source is None and self.context.jaeger is None and self.context.zipkin is None:
+            return self._missing(Signal.TRACES, "jaeger", "zipkin")
+        from opsctl.series.spans import SpanSeries
+
+        return SpanSeries(self.traces)
+
+    def _missing(self, signal: Signal, *kinds: str) -> MetricsSource:
         from opsctl.engine.missing import Missing
 
-        context = f"contexts.{self.context.name}"
-        return {
-            Signal.METRICS: self.metrics,
-            Signal.LOGS: Missing("logs", f"no [{context}.elasticsearch] in the configuration"),
-            Signal.TRACES: Missing("traces", f"no [{context}.jaeger] or [{context}.zipkin] in the configuration"),
-        }
+        sections = " or ".join(f"[contexts.{self.context.name}.{kind}]" for kind in kinds)
+        where = self.settings.path or "the configuration"
+        return Missing(str(signal), f"{where} has no {sections}: series of {signal} are counted from there")
 
     @cached_property
     def logs(self) -> LogSource:
@@ -134,6 +175,32 @@ class Composition:
             concurrency=limits.concurrency,
         )
         return source
+
+    @cached_property
+    def traces(self) -> TraceSource:
+        """Who answers for traces: the source that was given, or the context's Jaeger or Zipkin."""
+        if self.trace_source is not None:
+            return self.trace_source
+        kind, backend = ("jaeger", self.context.jaeger) if self.context.jaeger else ("zipkin", self.context.zipkin)
+        if backend is None:
+            section = f"contexts.{self.context.name}"
+            raise ConfigError(
+                str(self.settings.path or "the configuration"),
+                None,
+                f"context {self.context.name} has no [{section}.jaeger] and no [{section}.zipkin]",
+                hint='add url = "https://…"',
+            )
+        from collectors import load
+
+        limits = self.context.limits
+        source: TraceSource = load(kind)(
+            endpoint(backend, self.env),
+            connect_seconds=limits.connect.total_seconds(),
+            request_seconds=limits.request.total_seconds(),
+            max_body=limits.body,
+            concurrency=limits.concurrency,
+        )
+        return source if self.telemetry is None else self.telemetry.watch(source)
 
     @cached_property
     def _journal(self) -> SqliteJournal:
@@ -181,7 +248,7 @@ class Composition:
         from opsctl.adapters.steps import Steps
         from opsctl.runner import World as RunbookWorld
 
-        steps = Steps(lambda: self.metrics, self.clock, lambda name: _runbook_secret(book, name, self.env))
+        steps = Steps(lambda: self.promql, self.clock, lambda name: _runbook_secret(book, name, self.env))
         return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
 
     def close(self) -> None:
@@ -191,6 +258,8 @@ class Composition:
             self.metrics.close()
         if "logs" in opened:
             self.logs.close()
+        if "traces" in opened:
+            self.traces.close()
         for pager in opened.get("pagers", ()):
             pager.close()
         if "_journal" in opened:

@@ -30,7 +30,7 @@ def query(
     form = chosen_output(run, output, json)
     when = moment("--at", at, run.composition.clock.now()) if at is not None else run.composition.clock.now()
     text = _expression(expression)
-    reading = run.composition.metrics.instant(text, when, seconds(run, timeout))
+    reading = run.composition.promql.instant(text, when, seconds(run, timeout))
     vector = _answer(run, text, reading, when, when)
     rows = [] if vector is None else list(vector.samples)
     if form == "json":
@@ -80,7 +80,7 @@ def range_(
         print_exemplars(run, text, start, end, seconds(run, timeout), form)
         return
     width = _step(step, start, end)
-    reading = run.composition.metrics.range(text, start, end, width, seconds(run, timeout))
+    reading = run.composition.promql.range(text, start, end, width, seconds(run, timeout))
     matrix = _answer(run, text, reading, start, end)
     series = [] if matrix is None else list(matrix.series)
     if form == "json":

@@ -81,7 +81,7 @@ def evaluate(
     form = chosen_output(run, output, json)
     composition = run.composition
     rule = pick(composition.rules.rules, name, "rule")
-    now = composition.clock.now() - composition.context.offsets.metrics
+    now = composition.clock.now() - getattr(composition.context.offsets, rule.signal)
     when = past("--at", at, composition.clock.now()) if at is not None else now
     once = run_once(composition.world(), (rule,), full=False, notify=False, at=when)
     held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on="page", on_unknown="fail")

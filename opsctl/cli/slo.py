@@ -149,9 +149,9 @@ def budget(services: Services = None, at: At = None, output: Output = None, json
     request = composition.context.limits.request.total_seconds()
     deadline = clock.monotonic() + composition.context.limits.cycle.total_seconds()
     for slo in _slos(run, services):
-        query = slo.queries[slo.period]
+        query, source = slo.queries[slo.period], composition.sources[slo.signal]
         answers = {
-            text: composition.metrics.instant(text, when, max(0.0, min(request, deadline - clock.monotonic())))
+            text: source.instant(text, when, max(0.0, min(request, deadline - clock.monotonic())))
             for text in (query.part, query.total)
         }
         auth += _auth_problems(answers.values())

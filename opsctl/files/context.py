@@ -125,6 +125,14 @@ class Offsets:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesFrom:
+    """Who answers for series of log records and of spans: the backend that keeps them, or a Prometheus of counts."""
+
+    logs: Literal["backend", "prometheus"] = "backend"
+    traces: Literal["backend", "prometheus"] = "backend"
+
+
+@dataclass(frozen=True, slots=True)
 class ContextSettings:
     """One context; relative paths were resolved against `base`, the folder of the file."""
 
@@ -145,6 +153,7 @@ class ContextSettings:
     paging: Paging = Paging()
     runbook_policy: RunbookPolicy = RunbookPolicy()
     offsets: Offsets = Offsets()
+    series: SeriesFrom = SeriesFrom()
 
     def backends(self) -> dict[str, Backend]:
         """Every configured backend by its kind."""

@@ -20,7 +20,6 @@ from opsctl.files.context import (
     ContextSettings,
     Credentials,
     Limits,
-    Offsets,
     PagerDuty,
     Paging,
     Rest,
@@ -28,12 +27,13 @@ from opsctl.files.context import (
     Secret,
 )
 from opsctl.files.nodes import Node, Problems, Table, place
+from opsctl.files.signal_settings import read_offsets, read_series
 
 BACKENDS = ("prometheus", "jaeger", "zipkin", "elasticsearch")
 CONTEXT_KEYS = (
     *("protected", "namespace", "state_dir", "catalogue", "rules", "runbooks"),
     *BACKENDS,
-    *("pagerduty", "limits", "paging", "runbook_policy", "offsets"),
+    *("pagerduty", "limits", "paging", "runbook_policy", "offsets", "series"),
 )
 TOKEN_KEYS = ("token_file", "token_command", "token_env")
 PASSWORD_KEYS = ("password_file", "password_command", "password_env")
@@ -77,7 +77,8 @@ def read_context(name: str, node: Node, base: Path, problems: Problems, env: Map
         limits=_limits(table),
         paging=_paging(table),
         runbook_policy=_runbook_policy(table),
-        offsets=_offsets(table),
+        offsets=read_offsets(table),
+        series=read_series(table),
     )
 
 
@@ -386,15 +387,3 @@ def _runbook_policy(table: Table) -> RunbookPolicy:
                 item, f'{item.where}: expected RUNBOOK/STEP like "PromoSurge/shed", got "{item.value}"'
             )
     return RunbookPolicy(section.texts("auto"))
-
-
-def _offsets(table: Table) -> Offsets:
-    default = Offsets()
-    section = table.table("offsets", ("metrics", "traces", "logs"))
-    if section is None:
-        return default
-    return Offsets(
-        metrics=section.duration("metrics", default.metrics),
-        traces=section.duration("traces", default.traces),
-        logs=section.duration("logs", default.logs),
-    )

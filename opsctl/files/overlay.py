@@ -39,6 +39,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "runner": "integer",
     },
     "offsets": dict.fromkeys(("metrics", "traces", "logs"), "text"),
+    "series": dict.fromkeys(("logs", "traces"), "text"),
 }
 
 VARIABLES: Mapping[str, tuple[str, str, str]] = {

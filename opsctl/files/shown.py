@@ -54,7 +54,7 @@ def _values(context: ContextSettings) -> Iterator[tuple[str, str]]:
         yield from ((f"{kind}.{key}", value) for key, value in _backend(backend))
     if context.pagerduty is not None:
         yield from ((f"pagerduty.{key}", value) for key, value in _pagerduty(context.pagerduty))
-    for section in ("limits", "paging", "runbook_policy", "offsets"):
+    for section in ("limits", "paging", "runbook_policy", "offsets", "series"):
         part = getattr(context, section)
         for field in fields(part):
             value = getattr(part, field.name)

@@ -52,6 +52,10 @@ url = "http://127.0.0.1:9090"     # anything that is not this machine wants http
 # metrics = "0s"
 # traces = "30s"
 # logs = "30s"
+
+# [contexts.@KEY@.series]         # who answers for series of log records and spans: backend, or prometheus
+# logs = "backend"
+# traces = "backend"
 """
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -31,7 +31,6 @@ _KIND_OF = {text: kind or "unspecified" for kind, text in KINDS.items()}
 _SHORTEST_STEP_MS = 1_000
 
 
-@runtime_checkable
 class SpanMetricsSource(TraceSource, Protocol):
     """A trace source that may also have span metrics."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from opsctl.core.signals import Failed, Reading, Reason, Signal
 from opsctl.core.traces import Trace
@@ -44,7 +44,8 @@ class SpanSeries(CountedSeries):
     def __init__(self, traces: TraceSource) -> None:
         super().__init__(traces)
         self._traces = traces
-        self._spm = traces if isinstance(traces, SpanMetricsSource) else None
+        has_spm = callable(getattr(traces, "span_metrics", None))
+        self._spm = cast(SpanMetricsSource, traces) if has_spm else None
 
     def _count(self, questions: Sequence[Question], deadline: Deadline) -> Sequence[tuple[Question, Numbers]]:
         for question in questions:
