@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from opsctl.demo.families import Combo, Counter, Family, Histogram, combos, outcomes, steady, time_of, weigh
+from opsctl.demo.families import Counter, Family, Histogram, combos, outcomes, steady, time_of, weigh
 from opsctl.demo.model import State, gateway_failures
 from opsctl.demo.noise import Floats
 from opsctl.demo.topology import GRPC, HTTP, NODE
@@ -24,7 +24,8 @@ _METHOD_NAMES = {
 }
 
 
-def _http(route: str, status: str, service: str) -> Combo:
+def http_labels(route: str, status: str, service: str) -> dict[str, str]:
+    """The labels of HTTP requests to a route that were answered so."""
     return {
         "http_request_method": _METHODS.get(service, "POST"),
         "http_route": route,
@@ -33,7 +34,7 @@ def _http(route: str, status: str, service: str) -> Combo:
 
 
 def _service_http(service: str) -> Histogram:
-    labels = tuple(_http(f"/v1/{service}", status, service) for status in ("200", "500"))
+    labels = tuple(http_labels(f"/v1/{service}", status, service) for status in ("200", "500"))
     return Histogram(
         "http_server_request_duration_seconds", service, labels, HTTP_BOUNDS, outcomes(service), time_of(service)
     )
@@ -57,15 +58,20 @@ def _gateway_time(state: State) -> tuple[Floats, Floats]:
 
 
 def _gateway_http() -> Histogram:
-    labels = [_http(f"/{route}", status, route) for status in ("200", "503") for route in _ROUTES]
-    labels.append(_http("/promo", "429", "promo"))
+    labels = [http_labels(f"/{route}", status, route) for status in ("200", "503") for route in _ROUTES]
+    labels.append(http_labels("/promo", "429", "promo"))
     return Histogram(
         "http_server_request_duration_seconds", "gateway", tuple(labels), HTTP_BOUNDS, _gateway_rate, _gateway_time
     )
 
 
+def grpc_labels(service: str) -> dict[str, str]:
+    """The labels of gRPC requests to a service."""
+    return {"grpc_service": f"gaming.v1.{service.title().replace('-', '')}", "grpc_method": _METHOD_NAMES[service]}
+
+
 def _grpc(service: str) -> list[Family]:
-    name = {"grpc_service": f"gaming.v1.{service.title().replace('-', '')}", "grpc_method": _METHOD_NAMES[service]}
+    name = grpc_labels(service)
     codes = ("OK", "NotFound", "Unavailable", "DeadlineExceeded")
 
     def rate(state: State) -> Floats:

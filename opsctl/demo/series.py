@@ -77,12 +77,38 @@ def _group(seed: int, metric: str, families: list[Family]) -> _Group:
     return group
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a metric is; `bounds` are a histogram's, in seconds and without +Inf."""
+
+    kind: Kind
+    bounds: tuple[float, ...] = ()
+
+
+def metric_kinds() -> Mapping[str, Described]:
+    """Every metric of the platform."""
+    found: dict[str, Described] = {}
+    for family in _families():
+        match family:
+            case Histogram():
+                found[family.metric] = Described("histogram", family.bounds)
+            case Counter():
+                found[family.metric] = Described("counter")
+            case Gauge():
+                found[family.metric] = Described("gauge")
+    return found
+
+
+def _families() -> list[Family]:
+    return [*request_families(), *play_families(), *money_families(), *fleet_families()]
+
+
 class Book:
     """Every series of the platform, and how far its counters have come."""
 
     def __init__(self, seed: int) -> None:
         by_metric: dict[str, list[Family]] = {}
-        for family in (*request_families(), *play_families(), *money_families(), *fleet_families()):
+        for family in _families():
             by_metric.setdefault(family.metric, []).append(family)
         self._groups = [_group(seed, metric, by_metric[metric]) for metric in sorted(by_metric)]
 
