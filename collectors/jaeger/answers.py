@@ -17,6 +17,7 @@ from opsctl.http import Answer, HttpProblem, one_line, status_problem
 from opsctl.http.foreign import foreign
 
 D = TypeVar("D")
+W = TypeVar("W")
 
 NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
 
@@ -27,8 +28,10 @@ class _Error(msgspec.Struct):
     traceID: str = ""
 
 
-class _Envelope(msgspec.Struct):
-    data: msgspec.Raw
+class Envelope(msgspec.Struct, Generic[W]):
+    """What every answer is in; decoded with its data in one pass, as traces are large."""
+
+    data: W
     errors: list[_Error] | None = None
 
 
@@ -36,7 +39,6 @@ class _Refusal(msgspec.Struct):
     errors: list[_Error]
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_refusal = msgspec.json.Decoder(_Refusal).decode
 
 
@@ -57,21 +59,19 @@ def left(deadline: float) -> float:
     return seconds
 
 
-def read(answer: Answer, decode: Callable[[msgspec.Raw], D], address: str) -> Got[D]:
-    """The data of an answer in an envelope, decoded; raises `HttpProblem`, nothing else."""
+def read(answer: Answer, decode: Callable[[bytes], Envelope[W]], make: Callable[[W], D], address: str) -> Got[D]:
+    """What an answer in an envelope says, made of what was decoded; raises `HttpProblem`, nothing else."""
     if not 200 <= answer.status < 300:
         raise refusal(answer, address)
     try:
-        envelope = _decode_envelope(answer.body)
+        envelope = decode(answer.body)
+    except msgspec.ValidationError as wrong:
+        raise not_jaegers(wrong) from wrong
     except NOT_JSON as wrong:
         raise foreign(answer, wrong, "Jaeger", address) from wrong
-    try:
-        data = decode(envelope.data)
-    except NOT_JSON as wrong:
-        raise not_jaegers(wrong) from wrong
     errors = envelope.errors or []
     missing = bool(errors) and all("trace not found" in error.msg for error in errors)
-    return Got(data, tuple(one_line(error.msg) or f"error {error.code}" for error in errors), missing)
+    return Got(make(envelope.data), tuple(one_line(error.msg) or f"error {error.code}" for error in errors), missing)
 
 
 def refusal(answer: Answer, address: str) -> HttpProblem:

@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from collectors.jaeger.answers import Got, failed, left, partial, read
+from collectors.jaeger.answers import Envelope, Got, failed, left, partial, read
 from collectors.jaeger.span_metrics import SpanMetric, parameters, read_family
-from collectors.jaeger.wire import WireTrace, trace_of_wire
+from collectors.jaeger.wire import WireTrace, traces_of
 from opsctl.core.signals import Absent, Matrix, Measured, Reading, Reason
 from opsctl.core.traces import Edge, Operation, SpanKind, Trace, TracePage, is_trace_id, trace_id_of
 from opsctl.http import MIB, Answer, Client, Endpoint, HttpProblem
@@ -31,6 +31,7 @@ LOOK_AT_LEAST = 200  # traces, where most of them may not fit
 LOOK_AT_MOST = 1500
 
 D = TypeVar("D")
+W = TypeVar("W")
 
 
 class _Operation(msgspec.Struct):
@@ -44,10 +45,10 @@ class _Dependency(msgspec.Struct):
     callCount: int
 
 
-_decode_names = msgspec.json.Decoder(list[str] | None).decode
-_decode_operations = msgspec.json.Decoder(list[_Operation] | None).decode
-_decode_traces = msgspec.json.Decoder(list[WireTrace] | None).decode
-_decode_dependencies = msgspec.json.Decoder(list[_Dependency] | None).decode
+_decode_names = msgspec.json.Decoder(Envelope[list[str] | None]).decode
+_decode_operations = msgspec.json.Decoder(Envelope[list[_Operation] | None]).decode
+_decode_dependencies = msgspec.json.Decoder(Envelope[list[_Dependency] | None]).decode
+decode_traces = msgspec.json.Decoder(Envelope[list[WireTrace] | None]).decode
 
 
 class JaegerSource:
@@ -77,11 +78,11 @@ class JaegerSource:
 
     def services(self, timeout_seconds: float) -> Reading[tuple[str, ...]]:
         """Every service that it has spans of, sorted."""
-        return self._list("/api/services", {}, timeout_seconds, lambda raw: tuple(sorted(_decode_names(raw) or ())))
+        return self._list("/api/services", {}, timeout_seconds, _decode_names, _names)
 
     def operations(self, service: str, timeout_seconds: float) -> Reading[tuple[Operation, ...]]:
         """The span names of a service, sorted."""
-        return self._list("/api/operations", {"service": service}, timeout_seconds, _operations)
+        return self._list("/api/operations", {"service": service}, timeout_seconds, _decode_operations, _operations)
 
     def search(self, query: TraceQuery, timeout_seconds: float) -> Reading[TracePage]:
         """Whole traces, newest first; a page that may lack some that fit is `truncated`, and `Failed` when empty."""
@@ -124,7 +125,7 @@ class JaegerSource:
     def dependencies(self, end: datetime, lookback: timedelta, timeout_seconds: float) -> Reading[tuple[Edge, ...]]:
         """Who calls whom in (end − lookback, end], sorted; Jaeger counts no errors."""
         params = {"endTs": str(round(end.timestamp() * 1000)), "lookback": str(round(lookback.total_seconds() * 1000))}
-        reading = self._list("/api/dependencies", params, timeout_seconds, _edges)
+        reading = self._list("/api/dependencies", params, timeout_seconds, _decode_dependencies, _edges)
         if isinstance(reading, Absent):
             note = "with Elasticsearch or Cassandra below it, Jaeger has dependencies only where its spark job runs"
             return Absent(reading.backend, reading.took_seconds, (note,))
@@ -168,7 +169,7 @@ class JaegerSource:
             sent = self._wall_clock()
             answer = self._get("/api/services", (), begun + timeout_seconds)
             skew = _skew(answer, (sent + self._wall_clock()) / 2)
-            count = len(read(answer, _decode_names, self._address).data or ())
+            count = len(read(answer, _decode_names, _names, self._address).data)
         except HttpProblem as wrong:
             silent = wrong.reason is Reason.UNREACHABLE or (wrong.reason is Reason.DEADLINE and wrong.status is None)
             took = time.monotonic() - begun
@@ -189,12 +190,13 @@ class JaegerSource:
         path: str,
         params: Mapping[str, str],
         timeout_seconds: float,
-        decode: Callable[[msgspec.Raw], tuple[D, ...]],
+        decode: Callable[[bytes], Envelope[W]],
+        make: Callable[[W], tuple[D, ...]],
     ) -> Reading[tuple[D, ...]]:
         begun = time.monotonic()
         try:
             answer = self._get(path, list(params.items()), begun + timeout_seconds)
-            got = read(answer, decode, self._address)
+            got = read(answer, decode, make, self._address)
         except HttpProblem as wrong:
             return failed(wrong, self.name, begun)
         if got.errors:
@@ -228,9 +230,7 @@ class JaegerSource:
         return got
 
     def _traces(self, path: str, params: Sequence[tuple[str, str]], deadline: float) -> Got[list[Trace]]:
-        got = read(self._get(path, params, deadline), _decode_traces, self._address)
-        found = [trace_of_wire(wire) for wire in got.data or ()]
-        return Got([trace for trace in found if trace is not None], got.errors, got.missing)
+        return read(self._get(path, params, deadline), decode_traces, traces_of, self._address)
 
     def _check_details(self, traces: Sequence[Trace]) -> None:
         """A search shows errors and filters by attributes: it needs every span, and every span readable."""
@@ -266,15 +266,19 @@ def _checked(trace_id: str) -> str:
     return name
 
 
-def _operations(raw: msgspec.Raw) -> tuple[Operation, ...]:
+def _names(wire: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(sorted(set(wire or ())))
+
+
+def _operations(wire: Sequence[_Operation] | None) -> tuple[Operation, ...]:
     kinds: dict[str, SpanKind] = {kind: kind for kind in ("server", "client", "producer", "consumer", "internal")}
-    found = {Operation(one.name, kinds.get(one.spanKind, "")) for one in _decode_operations(raw) or ()}
+    found = {Operation(one.name, kinds.get(one.spanKind, "")) for one in wire or ()}
     return tuple(sorted(found, key=lambda one: (one.name, one.kind)))
 
 
-def _edges(raw: msgspec.Raw) -> tuple[Edge, ...]:
+def _edges(wire: Sequence[_Dependency] | None) -> tuple[Edge, ...]:
     calls: dict[tuple[str, str], int] = {}
-    for one in _decode_dependencies(raw) or ():
+    for one in wire or ():
         if one.parent == one.child:  # a service's spans within itself
             continue
         calls[one.parent, one.child] = calls.get((one.parent, one.child), 0) + one.callCount

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -78,8 +78,13 @@ _decode_pairs = msgspec.json.Decoder(list[_Pair] | None).decode
 _decode_logs = msgspec.json.Decoder(list[_Log] | None).decode
 
 
-def trace_of_wire(wire: WireTrace) -> Trace | None:
-    """A trace whose spans are made on use; None where it has no span."""
+def traces_of(wire: Sequence[WireTrace] | None) -> list[Trace]:
+    """Traces whose spans are made on use; one without a span is left out."""
+    found = [_trace(one) for one in wire or ()]
+    return [trace for trace in found if trace is not None]
+
+
+def _trace(wire: WireTrace) -> Trace | None:
     spans = wire.spans
     if not spans:
         return None
@@ -108,7 +113,10 @@ class _Spans:
         """Columns of ids and times."""
         spans = self._wire
         starts = [span.startTime for span in spans]
-        ends = [start + max(span.duration, 0) for start, span in zip(starts, spans, strict=True)]
+        durations = [span.duration for span in spans]
+        if min(durations) < 0:
+            durations = [max(duration, 0) for duration in durations]
+        ends = list(map(add, starts, durations))
         self._parents = cast("list[str | None]", _whole(self._parents))
         return shape_of(cast("list[str]", _whole([span.spanID for span in spans])), self._parents, starts, ends)
 
@@ -163,7 +171,7 @@ def _parent(references: list[_Reference] | None, trace_id: str) -> str | None:
 def _whole(names: Sequence[str | None]) -> Sequence[str | None]:
     """Span ids of 16 lower-case digits; they are so already, unless a backend dropped zeros."""
     joined = "".join([name for name in names if name is not None])
-    if joined == joined.lower() and all([name is None or len(name) == 16 for name in names]):
+    if joined == joined.lower() and {len(name) for name in names if name is not None} <= {16}:
         return names
     return [None if name is None else span_id_of(name) for name in names]
 

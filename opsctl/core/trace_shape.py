@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from operator import le
+from operator import eq
 
 import msgspec
 
 NO_PARENT = -1
+FEW = 64
+"""So many spans that stand before their parents are looked at one by one; with more, whole columns are."""
+_NOTHING: list[int] = []  # below every leaf; nobody writes to it
 
 
 class Shape(msgspec.Struct, frozen=True, dict=True):
@@ -36,16 +39,19 @@ class Shape(msgspec.Struct, frozen=True, dict=True):
         return max(self.ends_us)
 
     @cached_property
-    def parents_first(self) -> bool:
-        """Whether every parent stands before its children, as it does unless clocks disagree."""
-        return all(map(int.__lt__, self.parents, range(len(self.parents))))
+    def early(self) -> Sequence[int]:
+        """Spans that stand before their parents: they began at the same time, or clocks disagree."""
+        return _early(self.parents)
 
     @cached_property
     def below(self) -> Sequence[Sequence[int]]:
         """The children of each span, by start; the last element, `below[NO_PARENT]`, are the roots."""
-        out: list[list[int]] = [[] for _ in range(len(self.parents) + 1)]
+        out: list[list[int]] = [_NOTHING] * (len(self.parents) + 1)
         for index, parent in enumerate(self.parents):
-            out[parent].append(index)
+            if siblings := out[parent]:
+                siblings.append(index)
+            else:
+                out[parent] = [index]
         return out
 
     @cached_property
@@ -68,25 +74,21 @@ def shape_of(
     Of several spans with one id the first is the parent of what names it; a span that names its own id as its parent
     is the other half of a shared span (Zipkin: the server's of a client's) and goes between.
     """
-    where = _places(span_ids)
-    parents = [where.get(name, NO_PARENT) for name in parent_ids]  # type: ignore[arg-type]  # None is no key
-    halves = [index for index, name in enumerate(parent_ids) if name == span_ids[index]]
-    if halves:
-        _put_between(halves, span_ids, parent_ids, parents)
-    if not all(map(int.__lt__, parents, range(len(parents)))):
-        _cut_loops(parents)
+    where: dict[str | None, int] = dict(zip(reversed(span_ids), range(len(span_ids) - 1, -1, -1), strict=True))
+    parents = [where.get(name, NO_PARENT) for name in parent_ids]
+    if any(map(eq, span_ids, parent_ids)):
+        _put_between(span_ids, parent_ids, parents)
+    early = _early(parents)
+    if len(early) > FEW:
+        _cut_loops(parents, range(len(parents)))
+    elif early:
+        _cut_loops(parents, early)
     return Shape(span_ids, parents, starts_us, ends_us)
 
 
-def _places(span_ids: Sequence[str]) -> dict[str, int]:
-    """Where each id stands first."""
-    return dict(zip(reversed(span_ids), range(len(span_ids) - 1, -1, -1), strict=True))
-
-
-def _put_between(
-    halves: Sequence[int], span_ids: Sequence[str], parent_ids: Sequence[str | None], parents: list[int]
-) -> None:
+def _put_between(span_ids: Sequence[str], parent_ids: Sequence[str | None], parents: list[int]) -> None:
     """Halves below the span that shares their id, and what names that id below the half."""
+    halves = [index for index, name in enumerate(parent_ids) if name == span_ids[index]]
     own = set(halves)
     others = {span_ids[i]: i for i in range(len(span_ids) - 1, -1, -1) if i not in own}
     half_of = {span_ids[index]: index for index in reversed(halves)}
@@ -97,15 +99,14 @@ def _put_between(
             parents[index] = half_of[name]
 
 
-def sorted_by_start(starts_us: Sequence[int]) -> bool:
-    """Whether times ascend."""
-    return all(map(le, starts_us, starts_us[1:]))
+def _early(parents: Sequence[int]) -> list[int]:
+    return [index for index, parent in enumerate(parents) if parent >= index]
 
 
-def _cut_loops(parents: list[int]) -> None:
-    """Make the earliest span of every loop a root."""
+def _cut_loops(parents: list[int], candidates: Sequence[int]) -> None:
+    """Make the earliest span of every loop a root; each loop has a candidate in it."""
     good = bytearray(len(parents))
-    for index in range(len(parents)):
+    for index in candidates:
         walked = []
         at = index
         while at != NO_PARENT and not good[at]:
@@ -113,5 +114,4 @@ def _cut_loops(parents: list[int]) -> None:
             walked.append(at)
             at = parents[at]
         if at != NO_PARENT and at in set(walked):
-            loop = walked[walked.index(at) :]
-            parents[min(loop)] = NO_PARENT
+            parents[min(walked[walked.index(at) :])] = NO_PARENT

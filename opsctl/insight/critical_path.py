@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from opsctl.core.trace_shape import NO_PARENT, Shape
+from opsctl.core.trace_shape import FEW, NO_PARENT, Shape
 
 NEVER = -(1 << 80)  # the virtual parent of the roots has ended before everything
 
@@ -134,14 +134,25 @@ def _hulls(shape: Shape) -> tuple[list[int], list[int]]:
     begins = [*shape.starts_us, shape.start_us]
     reaches = [*shape.ends_us, shape.end_us]
     parents = shape.parents
-    if shape.parents_first:  # by start: nothing below begins earlier
-        for index in range(len(parents) - 1, -1, -1):
-            parent = parents[index]
-            if reaches[index] > reaches[parent]:
-                reaches[parent] = reaches[index]
+    if len(shape.early) > FEW:
+        for index in reversed(shape.order):
+            _widen(index, parents[index], begins, reaches)
         return begins, reaches
-    for index in reversed(shape.order):
+    for index in range(len(parents) - 1, -1, -1):  # by start: what stands after its parent begins no earlier
         parent = parents[index]
-        reaches[parent] = max(reaches[parent], reaches[index])
-        begins[parent] = min(begins[parent], begins[index])
+        if reaches[index] > reaches[parent]:
+            reaches[parent] = reaches[index]
+    for index in shape.early:
+        above = parents[index]
+        _widen(index, above, begins, reaches)
+        while above != NO_PARENT and _widen(above, parents[above], begins, reaches):
+            above = parents[above]
     return begins, reaches
+
+
+def _widen(index: int, parent: int, begins: list[int], reaches: list[int]) -> bool:
+    """Make a parent's hull hold its child's; whether what is above may have to grow too."""
+    grows = begins[index] < begins[parent] or reaches[index] > reaches[parent]
+    begins[parent] = min(begins[parent], begins[index])
+    reaches[parent] = max(reaches[parent], reaches[index])
+    return grows

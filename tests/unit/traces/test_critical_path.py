@@ -156,6 +156,16 @@ def test_parents_are_a_forest(one: Shape) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(shapes())
+def test_few_and_many_early_spans_give_the_same_path(one: Shape) -> None:
+    """Spans that stand before their parents are looked at one by one or all at once."""
+    few = critical_path(one)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opsctl.insight.critical_path.FEW", -1)
+        assert critical_path(one) == few
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_on_well_behaved_traces_it_is_crisp(data: st.DataObject) -> None:
     """Children within their parents: the same as the paper's recursion, written down plainly."""
@@ -191,6 +201,8 @@ def test_a_chain_of_twenty_thousand_is_no_recursion() -> None:
     begun = time.monotonic()
     one = shape_of(names, [None, *names[:-1]], list(range(count)), [2 * count - n for n in range(count)])
     assert len(critical_path(one)) == 2 * count - 1
+    skewed = shape_of(names, [*names[1:], None], list(range(count)), [2 * count - n for n in range(count)])
+    assert sum(part.duration_us for part in critical_path(skewed)) == 2 * count
     loop = shape_of(names, [*names[1:], names[0]], list(range(count)), [2 * count - n for n in range(count)])
     assert sum(part.duration_us for part in critical_path(loop)) == 2 * count
     assert time.monotonic() - begun < 10
