@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from opsctl.core.replay import Saved, SavedVerdict, judge_again, same, saved_verdict
-from opsctl.errors import ExitCode, UsageError
+from opsctl.errors import ConfigError, ExitCode, UsageError
 from opsctl.render.text import clean
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def judged_again(
         raise UsageError("--replay - and SERVICE - both read stdin: give one of them a file or names")
     saved = read_evidence(path)
     kept = _chosen(saved, services)
-    verdicts = tuple(_judged(one) for one in kept)
+    verdicts = tuple(_judged(one, path) for one in kept)
     fail_on, on_unknown = fail_on or saved.fail_on, on_unknown or saved.on_unknown
     auth = any(backend.auth_failed for backend in saved.backends)
     held = conditions(verdicts, auth_failed=auth, fail_on=fail_on, on_unknown=on_unknown)
@@ -76,10 +76,15 @@ def judged_again(
     )
 
 
-def _judged(one: SavedVerdict) -> Verdict:
+def _judged(one: SavedVerdict, path: str) -> Verdict:
     rule = one.rule
     assert rule is not None  # the reader made sure
-    return judge_again(rule, one.evidence).verdict
+    try:
+        return judge_again(rule, one.evidence).verdict
+    except Exception as wrong:  # a digest is no signature: the values may still be nonsense
+        name = "stdin" if path == "-" else path
+        line = f"the evidence of {rule.name} cannot be judged: {type(wrong).__name__}: {wrong}"
+        raise ConfigError(name, None, line) from wrong
 
 
 def _chosen(saved: Saved, services: list[str] | None) -> Sequence[SavedVerdict]:

@@ -34,6 +34,7 @@ class Frame:
     quiet: bool = False
     debug: bool = False
     code: int = 0  # what the process will say, once a command knows: it holds though stdout breaks
+    complaint: str | None = None  # the error that ended the command, one line
     warned: bool = False  # something is WARN, which a monitoring plugin tells by its exit code
     compose_with: Callable[[Frame], Composition] | None = field(default=None, repr=False)
     telemetry: Telemetry | None = field(default=None, repr=False)  # where the OTEL_* variables ask for it

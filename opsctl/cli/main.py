@@ -157,7 +157,7 @@ def main(
         prepare()
         words = sys.argv[1:] if argv is None else argv
         code = _observed(words, frame)
-        return _nagios_code(code, frame) if _nagios(words) else code
+        return _as_plugin(code, frame) if _plugin(words) else code
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
@@ -217,14 +217,19 @@ def _whole(argv: list[str], frame: Frame) -> int:
     return code if lost is None else _unwritten(lost, frame, code)
 
 
-def _nagios(argv: list[str]) -> bool:
+def _plugin(argv: list[str]) -> bool:
     """Whether a monitoring plugin's exit codes are wanted, which holds for a wrong command line too."""
     return "check" in argv and ("--exit-style=nagios" in argv or ("--exit-style", "nagios") in pairwise(argv))
 
 
-def _nagios_code(code: int, frame: Frame) -> int:
+def _as_plugin(code: int, frame: Frame) -> int:
+    """The exit code in that style; a monitoring system reads stdout alone, so it gets a line where there is none."""
     from opsctl.views.check import nagios_code
 
+    if frame.complaint is not None:
+        with suppress(OSError, ValueError):
+            sys.stdout.write(f"OPSCTL UNKNOWN - {frame.complaint}\n")
+            sys.stdout.flush()
     return nagios_code(code, warned=frame.warned)
 
 
@@ -277,10 +282,10 @@ def _failed(wrong: Exception, frame: Frame) -> int:
         case typer.Exit():
             return int(wrong.exit_code)
         case click_exceptions.ClickException():
-            _complain(wrong.format_message())
+            _complain(wrong.format_message(), frame)
             return ExitCode.USAGE
         case OpsctlError():
-            _complain(str(wrong))
+            _complain(str(wrong), frame)
             return wrong.exit_code
     if frame.debug:
         raise wrong
@@ -288,11 +293,13 @@ def _failed(wrong: Exception, frame: Frame) -> int:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     at = f" at {Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else ""
-    _complain(f"a bug in opsctl: {type(wrong).__name__}: {wrong}{at}; --debug shows the traceback")
+    _complain(f"a bug in opsctl: {type(wrong).__name__}: {wrong}{at}; --debug shows the traceback", frame)
     return ExitCode.BUG
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, frame: Frame | None = None) -> None:
     from opsctl.render.text import clean
 
+    if frame is not None:
+        frame.complaint = clean(text.partition("\n")[0]).replace("|", "/")
     talk("".join(f"opsctl: {clean(line)}\n" for line in text.splitlines() or [""]))
