@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opsctl.adapters.clock import SystemClock
 from opsctl.core.catalogue import Catalogue
@@ -326,6 +326,13 @@ def memory_source(store: SeriesStore) -> MetricsSource:
 
     source: MetricsSource = load("memory")(store)
     return source
+
+
+def memory_signals(max_spans: int, max_records: int) -> tuple[Any, Any]:
+    """A trace source and a log source in this process, both empty."""
+    from collectors import load
+
+    return load("memory_traces")(max_spans=max_spans), load("memory_logs")(max_records)
 
 
 def compose(config: Path | None, context: str | None, *, clock: Clock | None = None) -> Composition:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from opsctl.demo.platform import Platform
     from opsctl.demo.servers.pagerduty import LocalPagerDuty
     from opsctl.ports import Question
+    from opsctl.ports.logs import LogSource
+    from opsctl.ports.traces import TraceSource
     from opsctl.runner import Event
     from opsctl.schedule import Once
     from opsctl.views.check import Line
@@ -121,11 +123,31 @@ def _stage(folder: Path, seed: int, run: Frame) -> Iterator[Stage]:
 
         from opsctl.app import memory_source
 
-        composition = Composition(settings, clock, source=memory_source(store), env=ChainMap())
+        traces, logs = platform_signals(platform, seed, clock)
+        composition = Composition(
+            settings,
+            clock,
+            source=memory_source(store),
+            env=ChainMap(),
+            log_source=logs,
+            trace_source=traces,
+        )
         cleanup.callback(composition.close)
         stage = Stage(platform, clock, composition, pagerduty, admin.url, run.colored(sys.stdout))
         clock.on_step = stage.cron
         yield stage
+
+
+def platform_signals(platform: Platform, seed: int, clock: StoryClock) -> tuple[TraceSource, LogSource]:
+    """The platform's traces and logs, made when they are asked for."""
+    from opsctl.app import memory_signals
+    from opsctl.demo.telemetry.filled import MAX_RECORDS, MAX_SPANS, PlatformLogs, PlatformTraces
+    from opsctl.demo.telemetry.minutes import Telemetry
+
+    telemetry = Telemetry(seed, platform.state)
+    kept_traces, kept_records = memory_signals(MAX_SPANS, MAX_RECORDS)
+    traces = PlatformTraces(kept_traces, telemetry, clock.now, platform.start)
+    return traces, PlatformLogs(kept_records, telemetry, clock.now, platform.start)
 
 
 def _write_config(folder: Path, pagerduty: str) -> Path:

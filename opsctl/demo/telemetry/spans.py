@@ -11,7 +11,7 @@ from opsctl.core.traces import Span, SpanEvent, Trace, Value
 from opsctl.demo.faults import REGIONS
 from opsctl.demo.telemetry.draw import Ints, hexes, span_words
 from opsctl.demo.telemetry.plan import BROKEN, CALLEE, FINE, NO_HOME, REFUSED, SHED, SILENT, STUCK, Plan, Row
-from opsctl.demo.telemetry.shapes import Step
+from opsctl.demo.telemetry.shapes import ALWAYS_SAMPLED, Step
 
 NAMESPACE, ENVIRONMENT = "gaming", "demo"
 _INSTANCES = 3
@@ -112,10 +112,11 @@ def _own_attributes(plan: Plan, row: Row) -> Callable[[int], dict[str, Value]] |
         return lambda at: {"gaming.ticket.outcome": "expired" if expired[at] else "matched"}
     if row.parent is None:
         users = plan.people.user
+        sampled: dict[str, Value] = {"gaming.sampled": "always"} if plan.asked.shape.name in ALWAYS_SAMPLED else {}
         if plan.asked.variant == "orphan":
             homes = [REGIONS[1 - region] for region in plan.region.tolist()]
-            return lambda at: {"user.id": users[at], "gaming.home_region": homes[at]}
-        return lambda at: {"user.id": users[at]}
+            return lambda at: {"user.id": users[at], "gaming.home_region": homes[at], **sampled}
+        return lambda at: {"user.id": users[at], **sampled}
     return None
 
 
