@@ -142,8 +142,8 @@ def _pair_requests(trace: Trace, wish: Wish) -> Iterator[Event]:
 
 def _pair_failures(trace: Trace, wish: Wish) -> Iterator[Event]:
     for caller, span in _pairs(trace):
-        if span.failed or (caller.failed and caller.kind in {"client", "producer"}):
-            yield Event(span.start_us, _pair_labels(caller, span))
+        failed = span.failed or (caller.failed and caller.kind in {"client", "producer"})
+        yield Event(span.start_us, _pair_labels(caller, span), 1.0 if failed else 0.0)
 
 
 def _pair_labels(caller: Span, span: Span) -> dict[str, str]:

@@ -23,7 +23,7 @@ from opsctl.series.span_metrics import SpanMetricsSource, Spm, Told, can_say
 
 _PAIRS = frozenset({PAIR_REQUESTS, PAIR_FAILED})
 _CALL_TAKES_MS = 60_000
-"""A caller's span begins at most so long before the one that it calls."""
+"""A caller has a span that began at most so long before the one of the service that it calls."""
 
 _OTHER_WORDS = {
     "service": "service_name",
@@ -101,7 +101,7 @@ class SpanSeries(CountedSeries):
         services: list[str] | None = None
         wanted: dict[Search, Spans] = {}
         for question in questions:
-            named = _service(question.family)
+            named = equal_to(question.family.matchers, _side(question.family))
             if named == "" and services is None:
                 services = list(whole(self, self._traces.services(deadline.left())) or ())
             for search in _searches(question.family, [named] if named else services or []):
@@ -161,23 +161,22 @@ def _shown(labels: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
     return {name: value for name, value in labels.items() if name in names}
 
 
-def _service(family: Family) -> str:
-    """The one service whose traces have all of a family's events; empty where it may be any."""
-    if family.metric == PAIR_FAILED:
-        return ""
-    return equal_to(family.matchers, "server" if family.metric == PAIR_REQUESTS else "service_name")
+def _side(family: Family) -> str:
+    """The label that says whose traces have a family's events: the callee's, or the caller's if only that is said."""
+    if family.metric not in _PAIRS:
+        return "service_name"
+    said = {one.name for one in family.matchers}
+    return "client" if "client" in said and "server" not in said else "server"
 
 
 def _searches(family: Family, services: Sequence[str]) -> list[Search]:
-    if family.metric == PAIR_FAILED:  # either side may have failed
-        return [Search(name, errors_only=True) for name in services]
-    label = "server" if family.metric == PAIR_REQUESTS else "service_name"
-    tests = [test_of(one) for one in family.matchers if one.name == label]
-    operation = "" if family.metric == PAIR_REQUESTS else equal_to(family.matchers, "span_name")
-    errors = equal_to(family.matchers, "status_code") == STATUSES["error"]
+    pairs = family.metric in _PAIRS
+    tests = [test_of(one) for one in family.matchers if one.name == _side(family)]
+    operation = "" if pairs else equal_to(family.matchers, "span_name")
+    errors = not pairs and equal_to(family.matchers, "status_code") == STATUSES["error"]
     return [Search(name, operation, errors) for name in services if all(test(name) for test in tests)]
 
 
 def _times(question: Question) -> Spans:
-    early = _CALL_TAKES_MS if question.family.metric == PAIR_FAILED else 0
+    early = _CALL_TAKES_MS if _side(question.family) == "client" else 0
     return [(after - early, to) for after, to in question.buckets.spans()]

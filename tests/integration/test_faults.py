@@ -41,7 +41,7 @@ MINUTE = timedelta(minutes=1)
 
 @cache
 def _rules() -> RuleSet:
-    return load_rules(["bundled:"], HERE, load_catalogue("bundled:", HERE))
+    return load_rules(["bundled:slo", "bundled:platform"], HERE, load_catalogue("bundled:", HERE))
 
 
 def _slo(name: str) -> Slo:

@@ -371,7 +371,7 @@ def _edge(method: str, to: str, upstream: Step | None) -> Step:
 
 
 ALWAYS_SAMPLED = frozenset({"promo", "payments", "market", "referral", "wallet", "auth"})
-"""Kinds whose traces say that all of them are kept: money and log-ins, where a span that is not there proves something."""
+"""Kinds whose traces say that all of them are kept, money and log-ins: there a missing span proves something."""
 
 PROMO_REASONS = (("expired_code", 0.04), ("already_used", 0.03), ("unknown_code", 0.01))
 
