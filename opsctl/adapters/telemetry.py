@@ -255,6 +255,15 @@ def _timeout(env: Mapping[str, str], signal: str) -> float | None:
     return None if any(env.get(name) for name in names) else EXPORT_SECONDS
 
 
+def _session() -> Any:
+    """A session that follows no redirect: what is in the headers is for the collector that was named."""
+    from requests import Session
+
+    session = Session()
+    session.max_redirects = 0
+    return session
+
+
 def _tracers(resource: Resource, count: _Count, env: Mapping[str, str]) -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -275,7 +284,7 @@ def _tracers(resource: Resource, count: _Count, env: Mapping[str, str]) -> Any:
     logging.getLogger("opentelemetry").addHandler(_Statuses(count))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(Ended())
-    provider.add_span_processor(BatchSpanProcessor(Exporter(timeout=_timeout(env, "TRACES"))))
+    provider.add_span_processor(BatchSpanProcessor(Exporter(timeout=_timeout(env, "TRACES"), session=_session())))
     return provider
 
 
@@ -292,7 +301,7 @@ def _meters(resource: Resource, count: _Count, env: Mapping[str, str]) -> Any:
             return result
 
     count.metrics_sent = False
-    reader = PeriodicExportingMetricReader(Exporter(timeout=_timeout(env, "METRICS")))
+    reader = PeriodicExportingMetricReader(Exporter(timeout=_timeout(env, "METRICS"), session=_session()))
     return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 
 

@@ -37,8 +37,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
     "rule": ("opsctl.cli.rule:app", "Alert rules: list them, evaluate one."),
     "metric": ("opsctl.cli.metric:app", "Ask a PromQL expression, now or over time."),
+    "log": ("opsctl.cli.log:app", "Log lines: search, follow, group by pattern."),
+    "trace": ("opsctl.cli.trace:app", "Traces: find them, where their time went, what two differ in."),
     "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
     "runbook": ("opsctl.cli.runbook:app", "Runbooks: plan, run, resume, test."),
+    "grafana": ("opsctl.cli.grafana:app", "Dashboards from the catalogue and its objectives."),
     "config": ("opsctl.cli.config:app", "The configuration: make one, show it, check it."),
     "doctor": ("opsctl.cli.doctor:doctor", "Is opsctl itself fit: backends, clocks, journal, rules."),
     "demo": ("opsctl.cli.demo:demo", "The whole main job on an embedded platform, nothing installed."),
@@ -185,7 +188,7 @@ _ENDPOINTS = (
 
 def _observed(argv: list[str], frame: Frame) -> int:
     """Run, with opsctl's own telemetry where the standard variables name a place for it."""
-    if not any(os.environ.get(name) for name in _ENDPOINTS) or "_OPSCTL_COMPLETE" in os.environ:
+    if not any(os.environ.get(name) for name in _ENDPOINTS) or not _works(argv):
         return _whole(argv, frame)
     from opsctl.app import telemetry
 
@@ -194,6 +197,12 @@ def _observed(argv: list[str], frame: Frame) -> int:
     if wrong is not None:
         frame.say(f"opsctl: {wrong}")
     return code
+
+
+def _works(argv: list[str]) -> bool:
+    """Whether a command is to run: help and completion are not worth a span."""
+    asks = {"-h", "--help", "--version"} & set(argv) or "_OPSCTL_COMPLETE" in os.environ
+    return not asks and any(word in COMMANDS for word in argv)
 
 
 def _traced(argv: list[str], frame: Frame, telemetry: Telemetry) -> int:
