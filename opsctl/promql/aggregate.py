@@ -49,9 +49,7 @@ def _easy(op: str, grid: Grid, groups: Groups) -> Grid | None:
         return None
     if op == "count":
         sums = np.broadcast_to(groups.sizes[:, None], (groups.count, values.shape[1])).astype(np.float64)
-    elif groups.count == 1:
-        sums = values.sum(axis=0, keepdims=True)
-    else:
+    else:  # as `_by_members` adds: a group's sum must not depend on which other groups there are
         sums = np.add.reduceat(values[groups.order], groups.starts, axis=0)
     if op == "avg":
         sums = sums / groups.sizes[:, None]
