@@ -1,0 +1,163 @@
+"""What `opsctl log` looks for: flags and words as a `LogQuery`."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, get_args
+
+import msgspec
+import typer
+
+from opsctl.cli.frame import Frame
+from opsctl.cli.metric import finish
+from opsctl.core.frozen import dataclass
+from opsctl.core.logs import SEVERITIES, FieldMatcher, LogQuery, MatchOp, severity_of
+from opsctl.core.signals import Absent, Failed, Measured
+from opsctl.core.traces import span_id_of, trace_id_of
+from opsctl.errors import UsageError
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[WORDS]...", help="Words and phrases that the message must have, in any case and order."),
+]
+ServiceNames = Annotated[
+    list[str] | None, typer.Option("-s", "--service", help="Of this service, as the catalogue knows it; repeatable.")
+]
+Severity = Annotated[str | None, typer.Option("--severity", help="This severity or a worse one, such as warn.")]
+TraceId = Annotated[str | None, typer.Option("--trace", help="Of this trace.")]
+SpanIds = Annotated[list[str] | None, typer.Option("--span", help="Of this span; repeatable.")]
+Subtree = Annotated[
+    str | None, typer.Option("--subtree", help="With --trace: of this span and of every span below it.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("-w", "--where", metavar="FIELD=VALUE", help="A field's value: = != =~ !~ (patterns); repeatable."),
+]
+QueryString = Annotated[
+    str | None, typer.Option("--query-string", metavar="LUCENE", help="In Elasticsearch's own query language.")
+]
+
+_WHERE = re.compile(r"([\w@][\w@.\-]*)\s*(=~|!~|!=|=)(.*)", re.DOTALL)
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What was typed."""
+
+    words: Sequence[str] | None = None
+    services: Sequence[str] | None = None
+    severity: str | None = None
+    trace: str | None = None
+    spans: Sequence[str] | None = None
+    subtree: str | None = None
+    where: Sequence[str] | None = None
+    query_string: str | None = None
+
+
+def query_of(run: Frame, flags: Flags, start: datetime, end: datetime, timeout_seconds: float) -> LogQuery:
+    """The question; UsageError says which flag is wrong. `--subtree` asks the trace backend."""
+    matchers = tuple(_matcher(text) for text in flags.where or ())
+    services, more = _services(run, flags.services or ())
+    trace = _hex("--trace", flags.trace, 32) if flags.trace is not None else ""
+    spans = tuple(_hex("--span", text, 16) for text in flags.spans or ())
+    query = LogQuery(
+        start=start,
+        end=end,
+        words=" ".join(_word(word) for word in flags.words or ()),
+        services=services,
+        severity=_severity(flags.severity) if flags.severity is not None else "",
+        trace_id=trace,
+        span_ids=spans,
+        matchers=(*matchers, *more),
+        query_string=_text("--query-string", flags.query_string or ""),
+    )
+    if flags.subtree is None:
+        return query
+    if not trace:
+        raise UsageError("--subtree needs --trace: a span belongs to a trace")
+    below = _subtree(run, trace, _hex("--subtree", flags.subtree, 16), timeout_seconds)
+    return msgspec.structs.replace(query, span_ids=(*spans, *below))
+
+
+def words_of(flags: Flags) -> str:
+    """What was looked for, in a few words."""
+    said = [*(flags.words or ()), *(flags.services or ()), *(flags.where or ())]
+    said += [text for text in (flags.severity, flags.trace, flags.subtree, flags.query_string) if text]
+    return " ".join([*said, *(flags.spans or ())])
+
+
+def _word(word: str) -> str:
+    """An argument with spaces was quoted for the shell, and so is a phrase."""
+    _text("the words", word)
+    return f'"{word}"' if any(map(str.isspace, word)) and '"' not in word else word
+
+
+def _text(flag: str, text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"{flag}: not UTF-8")
+    return text
+
+
+def _matcher(text: str) -> FieldMatcher:
+    found = _WHERE.fullmatch(_text("--where", text))
+    if found is None or found[2] not in get_args(MatchOp):
+        raise UsageError(f"--where {text}: expected FIELD=VALUE, FIELD!=VALUE, FIELD=~PATTERN or FIELD!~PATTERN")
+    return FieldMatcher(found[1], found[2], found[3])  # type: ignore[arg-type]
+
+
+def _severity(text: str) -> str:
+    severity = severity_of(text)
+    if severity not in SEVERITIES:
+        raise UsageError(f"--severity {text}: expected one of {', '.join(SEVERITIES).lower()}")
+    return severity
+
+
+def _hex(flag: str, text: str, digits: int) -> str:
+    bare = text.strip().lower().removeprefix("0x").replace("-", "")
+    if not _HEX.fullmatch(bare) or len(bare) > digits:
+        raise UsageError(f"{flag} {text}: expected at most {digits} hexadecimal digits")
+    return trace_id_of(bare) if digits == 32 else span_id_of(bare)
+
+
+def _services(run: Frame, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[FieldMatcher, ...]]:
+    """Names as the logs have them: through the catalogue's selectors; a glob is every service that it fits."""
+    services: list[str] = []
+    matchers: list[FieldMatcher] = []
+    for name in names:
+        _text("--service", name)
+        known = run.composition.catalogue.services
+        found = fnmatch.filter(known, name) if any(character in name for character in "*?[") else [name]
+        if not found:
+            raise UsageError(f"--service {name}: fits no service of the catalogue")
+        for one in found:
+            service = known.get(one)
+            selector = service.selectors.get("elasticsearch", one) if service else one
+            if isinstance(selector, Mapping):
+                if len(names) > 1 or len(found) > 1:
+                    raise UsageError(f"service {one} is chosen by several fields: ask for it alone")
+                matchers += [FieldMatcher(field, "=", value) for field, value in selector.items()]
+            else:
+                services.append(selector)
+    return tuple(dict.fromkeys(services)), tuple(matchers)
+
+
+def _subtree(run: Frame, trace_id: str, span_id: str, timeout_seconds: float) -> tuple[str, ...]:
+    reading = run.composition.traces.trace(trace_id, timeout_seconds)
+    match reading:
+        case Measured(trace):
+            spans = tuple(span.span_id for span in trace.subtree(span_id))
+            if not spans:
+                raise UsageError(f"--subtree {span_id}: trace {trace_id} has no such span")
+            return spans
+        case Absent():
+            raise UsageError(f"--trace {trace_id}: {reading.backend} has no such trace")
+        case Failed(partial=None):
+            finish(reading)
+        case Failed(partial=trace) if trace is not None:
+            run.warn(f"partial: {reading.message}: spans may be missing below {span_id}")
+            return tuple(span.span_id for span in trace.subtree(span_id))
+    raise UsageError(f"--subtree {span_id}: trace {trace_id} could not be read")
