@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("opsctl.cli.check:check", "Evaluate the rules and exit with a verdict: for cron and CI."),
     "status": ("opsctl.cli.status:status", "One line a service, worst first."),
+    "service": ("opsctl.cli.service:app", "The catalogue: who owns what, what is watched, who needs whom."),
     "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
     "rule": ("opsctl.cli.rule:app", "Alert rules: list them, evaluate one."),
     "metric": ("opsctl.cli.metric:app", "Ask a PromQL expression, now or over time."),

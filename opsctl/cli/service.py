@@ -1,0 +1,270 @@
+"""`opsctl service ls|show|deps`: the catalogue, what is watched of each service, and what traces say of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from opsctl.cli.frame import Frame, frame, write_json
+from opsctl.cli.metric import finish, seconds, span, status
+from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output
+from opsctl.cli.trace import trace_kind
+from opsctl.core.signals import Absent, Failed, Measured
+from opsctl.core.slo import Slo
+from opsctl.errors import AuthError, ExitCode, UnknownError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opsctl.core.catalogue import Service
+    from opsctl.core.rules import Rule
+    from opsctl.views.services import Dependency, Knowledge
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+_NAMED = 2  # so many dependencies are named in a row of a table
+
+
+@app.command("ls")
+def list_(timeout: Timeout = None, output: Output = None, json: Json = False) -> None:
+    """List the catalogue, and which signals have something of each service in the last hour."""
+    from opsctl.cli.service_signals import knowledge
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    services = list(run.composition.catalogue.services.values())
+    signals = knowledge(run, trace_kind(run), seconds(run, timeout))
+    if form == "json":
+        write_json("service/ls/v1", {"backends": _backends(signals), "services": [_row(s, signals) for s in services]})
+    else:
+        _print_list(run, services, signals, form)
+        for one in signals:
+            if one.problem and one.status != "not_configured":
+                run.warn(f"{one.signal}: {one.problem}")
+    if refused := [one.problem for one in signals if one.status == "auth"]:
+        raise AuthError(refused[0])
+    if any(one.problem and one.status != "not_configured" for one in signals):
+        raise UnknownError("which signals know a service could not be told for all of them")
+
+
+def _backends(signals: Sequence[Knowledge]) -> list[dict[str, Any]]:
+    return [
+        {"signal": one.signal, "backend": one.backend or None, "status": one.status, "error": one.problem or None}
+        for one in signals
+    ]
+
+
+def _row(service: Service, signals: Sequence[Knowledge]) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "tier": service.tier,
+        "team": service.team,
+        "kind": service.kind,
+        "depends_on": list(service.depends_on),
+        "signals": {one.signal: one.of(service.name) for one in signals},
+    }
+
+
+def _print_list(run: Frame, services: Sequence[Service], signals: Sequence[Knowledge], form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+
+    columns = [
+        Column("service"),
+        Column("tier", right=True),
+        Column("team"),
+        Column("kind"),
+        *(Column(one.signal) for one in signals),
+        Column("depends on"),
+    ]
+    words = {True: "yes", False: "no", None: "?"}
+    cells = []
+    for service in services:
+        known = ["-" if one.status == "not_configured" else words[one.of(service.name)] for one in signals]
+        kind = service.kind.replace("_", " ")
+        needs = _some(service.depends_on) if form == "table" else ", ".join(service.depends_on)
+        cells.append([service.name, str(service.tier), service.team, kind, *known, needs])
+    write_rows(sys.stdout, columns, cells, table=form == "table", color=run.colored(sys.stdout))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_NAMED])} and {more} more"
+
+
+@app.command()
+def show(name: str = typer.Argument(..., metavar="SERVICE"), output: Output = None, json: Json = False) -> None:
+    """Show one service: its place in the catalogue, its rules, their targets and runbooks, and where to look."""
+    run = frame()
+    form = chosen_output(run, output, json)
+    service = named(run, name)
+    rules = [rule for rule in run.composition.rules.rules if rule.service == service.name]
+    books = [book.id for book in run.composition.runbooks if service.name in book.services]
+    needed_by = [s.name for s in run.composition.catalogue.services.values() if service.name in s.depends_on]
+    if form == "json":
+        write_json("service/show/v1", {"service": _body(service, needed_by, rules, books)})
+        return
+    _print_show(service, needed_by, rules, books)
+    for command in _next(service, rules):
+        run.say(f"next: {command}")
+
+
+def named(run: Frame, name: str) -> Service:
+    """The service of that name; UsageError with the nearest name."""
+    import difflib
+
+    catalogue = run.composition.catalogue
+    service = catalogue.get(name)
+    if service is None:
+        near = difflib.get_close_matches(name, list(catalogue.services), n=1)
+        raise UsageError(f"no service {name} in the catalogue" + (f"; did you mean {near[0]}?" if near else ""))
+    return service
+
+
+def _selectors(service: Service) -> dict[str, Any]:
+    from opsctl.views.services import selector_of
+
+    out: dict[str, Any] = {}
+    for backend in ("prometheus", "jaeger", "zipkin", "elasticsearch"):
+        selector = selector_of(service, backend)
+        out[backend] = selector if isinstance(selector, str) else dict(selector)
+    return out
+
+
+def _body(service: Service, needed_by: Sequence[str], rules: Sequence[Rule], books: Sequence[str]) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "tier": service.tier,
+        "team": service.team,
+        "kind": service.kind,
+        "depends_on": list(service.depends_on),
+        "needed_by": list(needed_by),
+        "selectors": _selectors(service),
+        "links": dict(service.links),
+        "rules": [
+            {
+                "rule": rule.name,
+                "kind": "slo" if isinstance(rule, Slo) else "alert",
+                "severity": rule.severity.value,
+                "target_ratio": rule.target if isinstance(rule, Slo) else None,
+                "period_seconds": int(rule.period.total_seconds()) if isinstance(rule, Slo) else None,
+                "runbook": rule.runbook,
+            }
+            for rule in rules
+        ],
+        "runbooks": list(books),
+    }
+
+
+def _print_show(service: Service, needed_by: Sequence[str], rules: Sequence[Rule], books: Sequence[str]) -> None:
+    from opsctl.core.windows import format_duration
+    from opsctl.render.text import clean
+
+    words = {1: "pages", 2: "tickets", 3: "shows"}
+    facts = [
+        ("service", f"{service.name}, {service.kind.replace('_', ' ')}, team {service.team}"),
+        ("tier", f"{service.tier} ({words.get(service.tier, '')})"),
+        ("depends on", ", ".join(service.depends_on) or "nothing"),
+        ("needed by", ", ".join(needed_by) or "nobody"),
+    ]
+    for rule in rules:
+        book = f", runbook {rule.runbook}" if rule.runbook else ""
+        if isinstance(rule, Slo):
+            target = f"{rule.target * 100:.10g} % over {format_duration(rule.period)}"
+            facts.append(("slo", f"{rule.name}: {target}, {rule.severity.value}{book}"))
+        else:
+            facts.append(("alert", f"{rule.name}: {rule.severity.value}{book}"))
+    facts += [("runbook", book) for book in books]
+    facts += [("link", f"{title}: {url}") for title, url in service.links.items()]
+    for backend, selector in _selectors(service).items():
+        if selector != service.name:
+            facts.append((backend, str(selector) if isinstance(selector, str) else _pairs(selector)))
+    sys.stdout.writelines(f"{key:<14} {clean(value)}\n" for key, value in facts)
+
+
+def _pairs(selector: dict[str, str]) -> str:
+    return ", ".join(f'{label}="{value}"' for label, value in selector.items())
+
+
+def _next(service: Service, rules: Sequence[Rule]) -> list[str]:
+    out = [f"opsctl check {service.name}"] if rules else []
+    out.append(f"opsctl trace search {service.name} --error --since 15m")
+    out.append(f"opsctl service deps {service.name}")
+    return out
+
+
+@app.command()
+def deps(
+    name: str | None = typer.Argument(None, metavar="[SERVICE]", help="Only what it needs and who needs it."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 1 when traces and catalogue disagree."),
+    since: Since = "1h",
+    to: To = None,
+    timeout: Timeout = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Compare the dependencies that traces show with those that the catalogue declares."""
+    from opsctl.views.services import FINDINGS, dependencies
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    service = named(run, name).name if name is not None else None
+    start, end = span(run, since, to)
+    source = run.composition.traces
+    reading = source.dependencies(end, end - start, seconds(run, timeout))
+    traced = source.services(seconds(run, timeout))
+    edges = reading.data if isinstance(reading, Measured) else reading.partial if isinstance(reading, Failed) else ()
+    if edges is None:
+        finish(reading)
+    names = traced.data if isinstance(traced, Measured) else ()
+    catalogue = run.composition.catalogue
+    found = dependencies(catalogue, edges or (), names, backend=trace_kind(run), service=service)
+    findings = sum(one.seen in FINDINGS for one in found)
+    run.code = ExitCode.FINDING if strict and findings else ExitCode.OK
+    if form == "json":
+        body = {"service": service, "start": start, "end": end, "backend": reading.backend, **status(reading)}
+        write_json("service/deps/v1", body | {"findings": findings, "dependencies": [_edge(one) for one in found]})
+    else:
+        _print_deps(run, found, form)
+        _say_deps(run, reading.notes if isinstance(reading, Absent) else (), isinstance(reading, Absent), findings)
+    finish(reading)
+    finish(traced)
+    if strict and isinstance(reading, Absent):
+        raise UnknownError(f"{reading.backend}: no dependencies are recorded in this time")
+    raise typer.Exit(run.code)
+
+
+def _edge(one: Dependency) -> dict[str, Any]:
+    return {
+        "parent": one.parent,
+        "child": one.child,
+        "seen": one.seen.name.lower(),
+        "calls": one.calls,
+        "errors": one.errors,
+    }
+
+
+def _print_deps(run: Frame, found: Sequence[Dependency], form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+    from opsctl.views.services import GLYPHS
+
+    plain = form == "plain"
+    columns = [Column("what")] if plain else [Column("what traces say")]
+    columns += [Column("service"), Column("needs"), Column("calls", right=True), Column("errors", right=True)]
+    cells = []
+    for one in found:
+        counts = ["" if count is None else str(count) if plain else f"{count:,}" for count in (one.calls, one.errors)]
+        what = one.seen.value if plain else f"{GLYPHS[one.seen]} {one.seen.value}"
+        cells.append([what, one.parent, one.child, *counts])
+    write_rows(sys.stdout, columns, cells, table=not plain, color=run.colored(sys.stdout))
+
+
+def _say_deps(run: Frame, notes: Sequence[str], absent: bool, findings: int) -> None:
+    if absent:
+        run.say("no dependencies are recorded in this time" + "".join(f"; {note}" for note in notes))
+    elif findings:
+        many = f"{findings} dependencies do" if findings > 1 else "1 dependency does"
+        run.say(f"{many} not agree: correct depends_on in the catalogue, or find out who calls whom and why")
+    else:
+        run.say("traces and catalogue agree")

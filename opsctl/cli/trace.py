@@ -1,0 +1,383 @@
+"""`opsctl trace search|show|compare`: what a request did, where its time went, and what two of them differ in."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opsctl.cli.frame import Frame, frame, write_json
+from opsctl.cli.metric import finish, seconds, span, status
+from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output, duration
+from opsctl.core.signals import Absent, Failed, Measured, Reading
+from opsctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opsctl.core.traces import Span, Trace
+    from opsctl.insight.trace_difference import Difference
+    from opsctl.ports.traces import TraceQuery
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+LIMIT_MAX = 1500
+TraceId = Annotated[
+    str, typer.Argument(metavar="TRACE_ID", help="Up to 32 hexadecimal digits; leading zeros may lack.")
+]
+
+
+@app.command()
+def search(
+    service: str = typer.Argument(..., metavar="SERVICE", help="A service of the catalogue, or as the backend has it."),
+    operation: str = typer.Option("", "--operation", help="The name of a span of that service."),
+    min_duration: str | None = typer.Option(None, "--min-duration", help="Its span took at least so long: 250ms."),
+    max_duration: str | None = typer.Option(None, "--max-duration", help="Its span took at most so long."),
+    error: bool = typer.Option(False, "--error", help="Its span failed."),
+    attribute: list[str] | None = typer.Option(
+        None, "-a", "--attribute", metavar="KEY=VALUE", help="A span, resource or event attribute; may be repeated."
+    ),
+    limit: int = typer.Option(20, "--limit", min=1, max=LIMIT_MAX, help="So many traces, the newest."),
+    since: Since = "1h",
+    to: To = None,
+    timeout: Timeout = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Find traces with a span of a service that fits everything that is said."""
+    from opsctl.ports.traces import TraceQuery
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    start, end = span(run, since, to)
+    query = TraceQuery(
+        backend_name(run, service),
+        start,
+        end,
+        operation=operation,
+        min_duration=_bound("--min-duration", min_duration),
+        max_duration=_bound("--max-duration", max_duration),
+        attributes=dict(_pair(text) for text in attribute or ()) or None,
+        errors_only=error,
+        limit=limit,
+    )
+    if query.min_duration and query.max_duration and query.max_duration < query.min_duration:
+        raise UsageError("--max-duration is shorter than --min-duration")
+    reading = run.composition.traces.search(query, seconds(run, timeout))
+    page = _kept(reading)
+    traces = list(page.traces) if page else []
+    truncated = page.truncated if page else False
+    if form == "json":
+        _write_search(query, service, reading, traces, truncated)
+    else:
+        _print_search(run, traces, form)
+        _say_search(run, query, reading, traces, truncated, seconds(run, timeout))
+    finish(reading)
+
+
+@app.command()
+def show(
+    trace_id: TraceId,
+    span_id: str | None = typer.Option(None, "--span", metavar="SPAN_ID", help="Everything about one span of it."),
+    all_: bool = typer.Option(False, "--all", help="Also every one of the calls that repeat."),
+    timeout: Timeout = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Show where a trace's time went: its tree over time, and the path that it was waiting for."""
+    run = frame()
+    form = chosen_output(run, output, json)
+    reading = run.composition.traces.trace(trace_id, seconds(run, timeout))
+    trace = _whole(run, trace_id, reading)
+    chosen = None if span_id is None else _span(trace, span_id)
+    if form == "json":
+        _write_show(reading, trace, chosen)
+    elif form == "plain":
+        _plain_show(trace, chosen, unfold=all_)
+    elif chosen is not None:
+        _print_span(run, trace, chosen)
+    else:
+        _print_show(run, trace, unfold=all_)
+    finish(reading)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="TRACE_A")],
+    b: Annotated[str, typer.Argument(metavar="TRACE_B")],
+    timeout: Timeout = None,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Compare two traces operation by operation, the greatest difference first."""
+    from opsctl.insight.trace_difference import differences
+    from opsctl.render.traces import difference_body, summary_body
+
+    run = frame()
+    form = chosen_output(run, output, json)
+    readings = [run.composition.traces.trace(name, seconds(run, timeout)) for name in (a, b)]
+    first, second = (_whole(run, name, reading) for name, reading in zip((a, b), readings, strict=True))
+    found = differences(first, second)
+    if form == "json":
+        body = {"backend": readings[0].backend, **_worse(readings), "a": summary_body(first), "b": summary_body(second)}
+        write_json("trace/compare/v1", body | {"differences": [difference_body(one) for one in found]})
+    else:
+        _print_compare(run, first, second, found, form)
+    for reading in readings:
+        finish(reading)
+
+
+# -- what was asked ----------------------------------------------------------------------------------------------------
+
+
+def trace_kind(run: Frame) -> str:
+    """Which kind of backend has the traces: its selectors of the catalogue count."""
+    context = run.composition.context
+    return "zipkin" if context.jaeger is None and context.zipkin is not None else "jaeger"
+
+
+def backend_name(run: Frame, service: str) -> str:
+    """The name under which the trace backend knows a service."""
+    entry = run.composition.catalogue.get(service)
+    selector = entry.selectors.get(trace_kind(run)) if entry is not None else None
+    return selector if isinstance(selector, str) and selector else service
+
+
+def _bound(flag: str, text: str | None) -> timedelta | None:
+    return None if text is None else duration(flag, text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--attribute {text}: expected KEY=VALUE, such as http.response.status_code=500")
+    return name, value
+
+
+def _kept(reading: Reading[Any]) -> Any:
+    match reading:
+        case Measured():
+            return reading.data
+        case Failed():
+            return reading.partial
+        case Absent():
+            return None
+
+
+def _whole(run: Frame, trace_id: str, reading: Reading[Trace]) -> Trace:
+    trace: Trace | None = _kept(reading)
+    if isinstance(reading, Absent):
+        hint = "traces are kept for a time only, and only a part of all requests is"
+        raise UsageError(f"{reading.backend} has no trace {trace_id}", hint=hint)
+    if trace is None:
+        finish(reading)
+        raise AssertionError("a failed reading without a trace was taken for one with")
+    if isinstance(reading, Failed):
+        run.warn(f"partial: {reading.message}")
+    return trace
+
+
+def _span(trace: Trace, span_id: str) -> Span:
+    from opsctl.core.traces import span_id_of
+
+    found = trace.by_id.get(span_id_of(span_id)) or trace.by_id.get(span_id)
+    if found is None:
+        raise UsageError(f"trace {trace.trace_id} has no span {span_id}")
+    return found
+
+
+def _worse(readings: Sequence[Reading[Trace]]) -> dict[str, Any]:
+    return next((status(reading) for reading in readings if isinstance(reading, Failed)), status(readings[0]))
+
+
+# -- search ------------------------------------------------------------------------------------------------------------
+
+
+def _print_search(run: Frame, traces: list[Trace], form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+    from opsctl.render.traces import span_time
+    from opsctl.views.traces import moment_of, took
+
+    columns = [
+        Column("start"),
+        Column("took", right=True),
+        Column("spans", right=True),
+        Column("errors"),
+        Column("trace"),
+        Column("service"),
+        Column("operation", wrap=True),
+    ]
+    plain = form == "plain"
+    cells = []
+    for trace in traces:
+        root = trace.root
+        began = moment_of(trace.start_us)
+        bad = str(trace.errors) if plain else f"✖ {trace.errors}" if trace.errors else ""
+        cells.append(
+            [
+                began.isoformat() if plain else span_time(began, utc=run.utc)[11:],
+                str(trace.duration_us) if plain else took(trace.duration_us),
+                str(len(trace.spans)),
+                bad,
+                trace.trace_id,
+                root.service,
+                root.name,
+            ]
+        )
+    if plain:
+        columns[1] = Column("duration_us")
+    write_rows(sys.stdout, columns, cells, table=not plain, color=run.colored(sys.stdout))
+
+
+def _say_search(
+    run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool, timeout: float
+) -> None:
+    from opsctl.render.text import clean
+
+    if isinstance(reading, Absent):
+        known = run.composition.traces.services(timeout)
+        if isinstance(known, Measured) and query.service not in known.data:
+            raise _unknown_service(query.service, known.data, reading.backend)
+        between = f"between {query.start:%Y-%m-%dT%H:%M:%SZ} and {query.end:%Y-%m-%dT%H:%M:%SZ}"
+        run.say(f"nothing: no trace of {clean(query.service)} fits {between}")
+        return
+    if isinstance(reading, Failed) and traces:
+        run.warn(f"partial: {reading.message}")
+    if truncated and traces:
+        run.say(f"there may be more: these are {len(traces)}; --limit shows more, --since and --to choose a time")
+    if traces:
+        slowest = max(traces, key=lambda trace: (trace.errors > 0, trace.duration_us))
+        run.say(f"next: opsctl trace show {slowest.trace_id}")
+
+
+def _unknown_service(name: str, known: Sequence[str], backend: str) -> UsageError:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    return UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _write_search(query: TraceQuery, service: str, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
+    from opsctl.render.traces import summary_body
+
+    body = {
+        "service": service,
+        "backend": reading.backend,
+        "start": query.start,
+        "end": query.end,
+        **status(reading),
+        "truncated": truncated,
+        "traces": [summary_body(trace) for trace in traces],
+    }
+    write_json("trace/search/v1", body)
+
+
+# -- show --------------------------------------------------------------------------------------------------------------
+
+
+def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
+    import shutil
+
+    from opsctl.render.traces import heading, log_commands, span_time, trace_warnings, write_waterfall
+    from opsctl.views.traces import moment_of, waterfall
+
+    out = sys.stdout
+    lines = waterfall(trace, unfold=unfold)
+    for text in heading(trace, when=span_time(moment_of(trace.start_us), utc=run.utc)):
+        out.write(text + "\n")
+    width = shutil.get_terminal_size((100, 40)).columns
+    write_waterfall(out, trace, lines, color=run.colored(out), width=width)
+    for text in trace_warnings(trace):
+        out.write(f"! {text}\n")
+    hidden = sum(line.spans for line in lines if line.count > 1)
+    if hidden:
+        run.say(f"{hidden} spans are in lines with ×; --all shows each")
+    named = max((line for line in lines if line.count == 1), key=lambda line: (line.errors, line.path_us), default=None)
+    if named is not None:
+        run.say(f"next: opsctl trace show {trace.trace_id} --span {named.span_id}")
+    for command in log_commands(trace.trace_id):
+        run.say(f"logs: {command}")
+
+
+def _print_span(run: Frame, trace: Trace, chosen: Span) -> None:
+    from opsctl.render.traces import log_commands, span_lines
+
+    for text in span_lines(trace, chosen):
+        sys.stdout.write(text + "\n")
+    for command in log_commands(trace.trace_id, chosen.span_id):
+        run.say(f"logs: {command}")
+
+
+def _plain_show(trace: Trace, chosen: Span | None, *, unfold: bool) -> None:
+    from opsctl.render.table import Column, write_rows
+    from opsctl.render.traces import span_lines
+    from opsctl.views.traces import waterfall
+
+    if chosen is not None:
+        sys.stdout.writelines(text + "\n" for text in span_lines(trace, chosen))
+        return
+    names = ("depth", "span", "service", "operation", "offset_us", "duration_us", "critical_us", "count", "errors")
+    cells = [
+        [
+            str(line.depth),
+            line.span_id,
+            line.service,
+            line.name,
+            *map(str, (line.offset_us, line.duration_us, line.path_us, line.count, line.errors)),
+        ]
+        for line in waterfall(trace, unfold=unfold)
+    ]
+    write_rows(sys.stdout, [Column(name) for name in names], cells, table=False, color=False)
+
+
+def _write_show(reading: Reading[Trace], trace: Trace, chosen: Span | None) -> None:
+    from opsctl.render.traces import span_body, trace_body
+
+    body: dict[str, Any] = {"backend": reading.backend, **status(reading)}
+    if chosen is not None:
+        body |= {"trace_id": trace.trace_id, "span": span_body(chosen, trace.start_us)}
+    else:
+        body["trace"] = trace_body(trace)
+    write_json("trace/show/v1", body)
+
+
+# -- compare -----------------------------------------------------------------------------------------------------------
+
+
+def _print_compare(run: Frame, a: Trace, b: Trace, found: Sequence[Difference], form: str) -> None:
+    from opsctl.render.table import Column, write_rows
+    from opsctl.render.text import clean
+    from opsctl.views.traces import difference, took
+
+    plain = form == "plain"
+    shown = str if plain else took
+    signed = str if plain else difference
+    columns = [
+        Column("own_difference_us" if plain else "own diff"),
+        Column("difference_us" if plain else "diff"),
+        Column("a_us" if plain else "a", right=True),
+        Column("b_us" if plain else "b", right=True),
+        Column("count"),
+        Column("service"),
+        Column("operation", wrap=True),
+    ]
+    columns[:2] = [Column(column.name, right=True) for column in columns[:2]]
+    cells = []
+    for one in found:
+        sides = [shown(side.duration_us) if side else "" if plain else "–" for side in (one.a, one.b)]
+        counts = [side.count if side else 0 for side in (one.a, one.b)]
+        count = "" if counts == [1, 1] and not plain else f"{counts[0]} → {counts[1]}"
+        service, name = one.path[-1]
+        cells.append([signed(one.own_us), signed(one.duration_us), *sides, count, service, name])
+    if not plain:
+        for letter, trace in (("a", a), ("b", b)):
+            root = trace.root
+            sys.stdout.write(
+                f"{letter} {clean(trace.trace_id)}  {took(trace.duration_us)}, {len(trace.spans)} spans, "
+                f"{trace.errors} errors  {clean(root.service)} {clean(root.name)}\n"
+            )
+    write_rows(sys.stdout, columns, cells, table=not plain, color=run.colored(sys.stdout))
+    if a.root.service != b.root.service or a.root.name != b.root.name:
+        run.say("these are requests of different kinds: nothing of them can be aligned")

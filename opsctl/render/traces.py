@@ -1,0 +1,223 @@
+"""Traces as text for a person, and as JSON bodies; everything that came from a backend is cleaned here."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from opsctl.core.rules import State
+from opsctl.core.traces import Span, Trace, Value
+from opsctl.insight.critical_path import critical_path
+from opsctl.insight.trace_difference import Difference, Side
+from opsctl.render.paint import paint
+from opsctl.render.text import clean
+from opsctl.views.traces import WaterfallLine, bar, moment_of, took
+
+_LEAST_BAR = 12
+_DEEPEST = 12  # levels that are drawn as an indent; the rest is said as a number
+
+
+def write_waterfall(out: TextIO, trace: Trace, lines: Sequence[WaterfallLine], *, color: bool, width: int) -> None:
+    """The tree on the left, times in the middle, bars over the trace's whole time on the right."""
+    labels = [_label(line) for line in lines]
+    services = [clean(line.service) for line in lines]
+    times = [took(line.duration_us) for line in lines]
+    paths = [took(line.path_us) if line.path_us else "" for line in lines]
+    service_width = min(max(map(len, (*services, "service"))), 18)
+    time_width = max(map(len, (*times, "took")))
+    path_width = max(map(len, (*paths, "on path")))
+    rest = width - service_width - time_width - path_width - 8
+    label_width = min(max(map(len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest * 2 // 5)))
+    bar_width = max(_LEAST_BAR, rest - label_width)
+    head = (
+        f"{'span':<{label_width}}  {'service':<{service_width}}  {'took':>{time_width}}  "
+        f"{'on path':>{path_width}}  0{took(trace.duration_us):>{bar_width - 1}}"
+    )
+    out.write((f"\x1b[2m{head}\x1b[0m" if color else head) + "\n")
+    for line, label, service, time, path in zip(lines, labels, services, times, paths, strict=True):
+        name = f"{_cut(label, label_width):<{label_width}}"
+        if line.errors:
+            name = paint(name, State.FAIL, color)
+        drawn = bar(line.stretches, trace.duration_us, bar_width).rstrip()
+        times_of = f"{time:>{time_width}}  {path:>{path_width}}"
+        out.write(f"{name}  {_cut(service, service_width):<{service_width}}  {times_of}  {drawn}".rstrip() + "\n")
+
+
+def _label(line: WaterfallLine) -> str:
+    """Indent, glyph of an error, name, and what a folded line stands for."""
+    deep = f"{line.depth}› " if line.depth > _DEEPEST else ""
+    out = "  " * min(line.depth, _DEEPEST) + deep
+    out += "✖ " if line.errors else ""
+    out += clean(line.name) or "(no name)"
+    if line.count > 1:
+        out += f" × {line.count}, p50 {took(line.median_us)}, max {took(line.longest_us)}"
+        out += f", {line.errors} {'error' if line.errors == 1 else 'errors'}" if line.errors else ""
+    return out
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def heading(trace: Trace, *, when: str) -> list[str]:
+    """What the trace is, in two lines; `when` is its start for people."""
+    spans, services, errors = len(trace.spans), len(trace.services), trace.errors
+    return [
+        f"trace {clean(trace.trace_id)}",
+        f"began {when}, took {took(trace.duration_us)}, {spans} span{'' if spans == 1 else 's'} of {services} "
+        f"service{'' if services == 1 else 's'}, {errors} error{'' if errors == 1 else 's'}",
+    ]
+
+
+def trace_warnings(trace: Trace) -> Iterator[str]:
+    """What the backend, or we, found wrong with it: each once, with the number of spans that have it."""
+    yield from (clean(text) for text in trace.warnings)
+    counts: dict[str, int] = {}
+    for span in trace.spans:
+        for text in span.warnings:
+            counts[text] = counts.get(text, 0) + 1
+    for text, count in counts.items():
+        yield clean(text) + (f" ({count} spans)" if count > 1 else "")
+    idle = sum(part.duration_us for part in critical_path(trace.shape) if part.idle)
+    if idle:
+        yield f"for {took(idle)} nothing of it ran: a queue, spans that have not arrived, or clocks that disagree"
+    missing = {span.parent_id for span in trace.spans if span.parent_id and span.parent_id not in trace.by_id}
+    if missing:
+        yield f"{len(missing)} parent span{' has' if len(missing) == 1 else 's have'} not arrived: the tree has gaps"
+
+
+def span_lines(trace: Trace, span: Span) -> Iterator[str]:
+    """Everything about one span."""
+    began = span.start_us - trace.start_us
+    yield f"{'span':<12} {clean(span.span_id)}"
+    yield f"{'operation':<12} {clean(span.name)}"
+    yield f"{'service':<12} {clean(span.service)}{f' ({span.kind})' if span.kind else ''}"
+    yield f"{'time':<12} {took(span.duration_us)}, from {took(began)} of {took(trace.duration_us)}"
+    yield f"{'status':<12} {'✖ ' if span.failed else ''}{span.status}"
+    if span.parent_id is not None:
+        parent = trace.by_id.get(span.parent_id)
+        what = f"{parent.service} {parent.name}" if parent else "has not arrived"
+        yield f"{'parent':<12} {clean(span.parent_id)} {clean(what)}"
+    for trace_id, span_id in span.links:
+        yield f"{'link':<12} {clean(trace_id)} {clean(span_id)}"
+    for text in span.warnings:
+        yield f"{'warning':<12} {clean(text)}"
+    yield from _values("attributes", span.attributes)
+    yield from _values("resource", span.resource)
+    for event in span.events:
+        yield f"event        {clean(event.name)} at {took(event.at_us - trace.start_us)}"
+        yield from (f"  {line}" for line in _pairs(event.attributes))
+
+
+def _values(title: str, values: Mapping[str, Value]) -> Iterator[str]:
+    if values:
+        yield title
+        yield from (f"  {line}" for line in _pairs(values))
+
+
+def _pairs(values: Mapping[str, Value]) -> Iterator[str]:
+    width = min(max((len(clean(name)) for name in values), default=0), 36)
+    for name in sorted(values):
+        value = values[name]
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        yield f"{clean(name):<{width}}  {clean(shown)}"
+
+
+def log_commands(trace_id: str, span_id: str = "") -> list[str]:
+    """What to type for the log lines of a trace, or of a span and of all below it."""
+    trace = shlex.quote(clean(trace_id))
+    if not span_id:
+        return [f"opsctl log search --trace {trace}"]
+    span = shlex.quote(clean(span_id))
+    return [f"opsctl log search --trace {trace} --span {span}", f"opsctl log search --trace {trace} --subtree {span}"]
+
+
+def summary_body(trace: Trace) -> dict[str, Any]:
+    """One trace of a search for JSON."""
+    root = trace.root
+    return {
+        "trace_id": trace.trace_id,
+        "start": moment_of(trace.start_us),
+        "duration_us": trace.duration_us,
+        "spans": len(trace.spans),
+        "errors": trace.errors,
+        "services": list(trace.services),
+        "root_service": root.service,
+        "root_operation": root.name,
+    }
+
+
+def trace_body(trace: Trace) -> dict[str, Any]:
+    """A whole trace for JSON; offsets are since its start."""
+    began = trace.start_us
+    path = critical_path(trace.shape)
+    on_path: dict[int, int] = {}
+    for part in path:
+        if not part.idle:
+            on_path[part.index] = on_path.get(part.index, 0) + part.duration_us
+    return {
+        **summary_body(trace),
+        "warnings": list(trace_warnings(trace)),
+        "critical_path": [
+            {
+                "span_id": part.span_id,
+                "offset_us": part.from_us - began,
+                "duration_us": part.duration_us,
+                "idle": part.idle,
+            }
+            for part in path
+        ],
+        "tree": [
+            {**span_body(trace.spans[index], began), "critical_us": on_path.get(index, 0)}
+            for index in trace.shape.order
+        ],
+    }
+
+
+def span_body(span: Span, began_us: int) -> dict[str, Any]:
+    """One span for JSON; `offset_us` is since the trace's start."""
+    return {
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "operation": span.name,
+        "service": span.service,
+        "kind": span.kind or None,
+        "status": span.status,
+        "start": moment_of(span.start_us),
+        "offset_us": span.start_us - began_us,
+        "duration_us": span.duration_us,
+        "attributes": dict(span.attributes),
+        "resource": dict(span.resource),
+        "events": [
+            {"name": event.name, "offset_us": event.at_us - began_us, "attributes": dict(event.attributes)}
+            for event in span.events
+        ],
+        "links": [{"trace_id": trace_id, "span_id": span_id} for trace_id, span_id in span.links],
+        "warnings": list(span.warnings),
+    }
+
+
+def difference_body(one: Difference) -> dict[str, Any]:
+    """One aligned path for JSON; differences are B minus A."""
+    return {
+        "path": [{"service": service, "operation": name} for service, name in one.path],
+        "a": _side(one.a),
+        "b": _side(one.b),
+        "difference_us": one.duration_us,
+        "own_difference_us": one.own_us,
+    }
+
+
+def _side(side: Side | None) -> dict[str, int] | None:
+    if side is None:
+        return None
+    return {"count": side.count, "duration_us": side.duration_us, "own_us": side.own_us, "errors": side.errors}
+
+
+def span_time(at: datetime, *, utc: bool) -> str:
+    """Date and time of day to the millisecond, with its zone."""
+    here = at if utc else at.astimezone()
+    zone = "Z" if utc else here.strftime("%z")
+    return f"{here:%Y-%m-%d %H:%M:%S}.{here.microsecond // 1000:03d}{zone}"

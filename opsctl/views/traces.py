@@ -1,0 +1,149 @@
+"""Traces as rows: the waterfall of one, and how times and durations of spans are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from opsctl.core.frozen import dataclass
+from opsctl.core.trace_shape import NO_PARENT
+from opsctl.core.traces import Trace
+from opsctl.insight.critical_path import Segment, critical_path
+from opsctl.insight.siblings import median, runs
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Stretch = tuple[int, int, bool]
+"""(from, to) in µs since the trace began, and whether the trace was waiting for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaterfallLine:
+    """One span, or several of the same in a row (`count` > 1, `spans` with all that is below them)."""
+
+    index: int  # of the (first) span in the trace
+    depth: int
+    name: str
+    service: str
+    span_id: str
+    offset_us: int  # since the trace began
+    duration_us: int  # of all of them together, from the first start to the last end
+    path_us: int  # of the trace's critical path; with what is below where that is not shown
+    errors: int
+    count: int
+    spans: int
+    median_us: int
+    longest_us: int
+    stretches: tuple[Stretch, ...]
+
+
+def waterfall(trace: Trace, *, unfold: bool = False) -> tuple[WaterfallLine, ...]:
+    """Depth first, children by start; the same call three times in a row is one line unless `unfold`."""
+    return tuple(_Waterfall(trace, unfold).lines())
+
+
+class _Waterfall:
+    """One trace being drawn."""
+
+    def __init__(self, trace: Trace, unfold: bool) -> None:
+        self._trace = trace
+        self._shape = trace.shape
+        self._unfold = unfold
+        self._segments: dict[int, list[Segment]] = {}
+        for segment in critical_path(trace.shape):
+            if not segment.idle:
+                self._segments.setdefault(segment.index, []).append(segment)
+
+    def lines(self) -> Iterator[WaterfallLine]:
+        waiting = [(run, 0) for run in reversed(self._runs(NO_PARENT))]
+        while waiting:
+            run, depth = waiting.pop()
+            yield self._line(run, depth)
+            if len(run) == 1:
+                waiting += [(below, depth + 1) for below in reversed(self._runs(run[0]))]
+
+    def _runs(self, parent: int) -> Sequence[tuple[int, ...]]:
+        siblings = self._shape.below[parent]
+        return [(index,) for index in siblings] if self._unfold else list(runs(self._trace, siblings))
+
+    def _line(self, run: tuple[int, ...], depth: int) -> WaterfallLine:
+        shape, spans = self._shape, self._trace.spans
+        shown = list(self._with_below(run)) if len(run) > 1 else list(run)
+        start = min(shape.starts_us[index] for index in run)
+        end = max(shape.ends_us[index] for index in run)
+        durations = [shape.ends_us[index] - shape.starts_us[index] for index in run]
+        first = spans[run[0]]
+        segments = [segment for index in shown for segment in self._segments.get(index, ())]
+        stretches = [(shape.starts_us[index], shape.ends_us[index], False) for index in run]
+        stretches += [(segment.from_us, segment.to_us, True) for segment in segments]
+        began = shape.start_us
+        return WaterfallLine(
+            index=run[0],
+            depth=depth,
+            name=first.name,
+            service=first.service,
+            span_id=first.span_id,
+            offset_us=start - began,
+            duration_us=end - start,
+            path_us=sum(segment.duration_us for segment in segments),
+            errors=sum(spans[index].failed for index in shown),
+            count=len(run),
+            spans=len(shown),
+            median_us=median(durations),
+            longest_us=max(durations),
+            stretches=tuple((begin - began, until - began, critical) for begin, until, critical in stretches),
+        )
+
+    def _with_below(self, run: tuple[int, ...]) -> Iterator[int]:
+        waiting = list(run)
+        while waiting:
+            index = waiting.pop()
+            yield index
+            waiting += self._shape.below[index]
+
+
+def bar(stretches: Sequence[Stretch], total_us: int, width: int) -> str:
+    """A line of `width` cells over the whole trace: `█` where the trace waited for this, `░` where it only ran."""
+    cells = [" "] * width
+    for begin, until, critical in stretches:
+        scale = width / total_us if total_us > 0 else 0.0
+        first = min(width - 1, int(begin * scale))
+        last = max(first + 1, min(width, -int(-until * scale // 1)))
+        for cell in range(first, last):
+            if critical or cells[cell] == " ":
+                cells[cell] = "█" if critical else "░"
+    return "".join(cells)
+
+
+def moment_of(us: int) -> datetime:
+    """A time in microseconds since the epoch; a time that no calendar has is the nearest one that it has."""
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if us > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+def took(us: int) -> str:
+    """A duration in three digits: `812 µs`, `3.4 ms`, `1.25 s`, `2m05s`."""
+    size = abs(us)
+    if size < 1_000:
+        return f"{us} µs"
+    if size < 999_500:
+        return f"{_three(us / 1_000)} ms"
+    if size < 99_950_000:
+        return f"{_three(us / 1_000_000)} s"
+    seconds = round(size / 1_000_000)
+    sign = "-" if us < 0 else ""
+    if seconds < 3600:
+        return f"{sign}{seconds // 60}m{seconds % 60:02d}s"
+    return f"{sign}{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+
+
+def _three(value: float) -> str:
+    size = abs(value)
+    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
+
+
+def difference(us: int) -> str:
+    """A difference of durations, with its sign."""
+    return took(us) if us <= 0 else f"+{took(us)}"
