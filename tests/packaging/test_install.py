@@ -79,6 +79,10 @@ def test_wheel_holds_code_and_data_only(built: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"opsctl", "collectors"}
     assert any(n.startswith("opsctl/_bundled/alert_rules/slo/") for n in names)
+    assert {n.rsplit("/")[-1] for n in names if n.startswith("opsctl/_bundled/grafana/dashboards/")} == {
+        "opsctl-overview.json",
+        "opsctl-service.json",
+    }
     assert any(n.startswith("opsctl/_bundled/runbooks/") and n.endswith(".md") for n in names)
     assert not [n for n in names if "__pycache__" in n or n.endswith(".pyc")]
 
