@@ -60,16 +60,14 @@ def _target(text: str) -> Target:
 
 def deliver(run: Frame, result: Result, wanted: Sequence[Target], evidence: str | None) -> ExitCode:
     """Save, print, complain; the exit code, which is 5 where something could not be written."""
-    lost = []
-    if evidence is not None:
-        lost += _save(result, evidence)
-    for target in wanted:
+    lost = _save(result, evidence) if evidence is not None else []
+    for target in sorted(wanted, key=lambda target: target.file is None):  # a reader that leaves costs no file
+        if target.form == "github":
+            _step_summary(run, result)
         if target.file is None:
             document(run, result, target.form, sys.stdout)
         else:
             lost += _write(run, result, target.form, target.file)
-        if target.form == "github":
-            _step_summary(run, result)
     _complain(run, result)
     for line in lost:
         run.warn(f"opsctl: {clean(line)}; the verdict stands: {_summary(result)}")
@@ -87,7 +85,10 @@ def _save(result: Result, evidence: str) -> list[str]:
     from opsctl.files.evidence import SIZE_LIMIT_BYTES, evidence_document
     from opsctl.files.text import size_words
 
-    data = evidence_document(saved_of(result))
+    try:
+        data = evidence_document(saved_of(result))
+    except Exception as bug:  # noqa: BLE001  a verdict is worth more than its evidence
+        return [f"{evidence} cannot be written: a bug in opsctl: {type(bug).__name__}: {bug}"]
     if evidence == "-":
         sys.stdout.write(json_escaped(data.decode(), whole_unicode(sys.stdout)))
         return []

@@ -54,6 +54,8 @@ def _written(node: Any) -> Any:
             return {name: _written(value) for name, value in node.items()}
         case list() | tuple():
             return [_written(value) for value in node]
+        case str() if not node.isascii():
+            return node.encode("utf-8", "backslashreplace").decode()  # a file's name may be no text
         case _:
             return node
 

@@ -81,7 +81,7 @@ def verdict_body(verdict: Verdict) -> dict[str, Any]:
         "hides": verdict.hides.value if verdict.hides else None,
         "headline": clean(verdict.headline),
         "fresh": verdict.fresh,
-        "origin": str(rule.origin),
+        "origin": clean(str(rule.origin)),
         "alerts": [alert_body(alert) for alert in verdict.alerts],
         "evidence": evidence_body(verdict.evidence),
     }

@@ -81,7 +81,7 @@ def shell(home: Path, line: str, **env: str) -> subprocess.CompletedProcess[byte
     )
 
 
-@pytest.mark.parametrize("output", ["table", "plain", "json", "junit"])
+@pytest.mark.parametrize("output", ["table", "plain", "json", "junit", "nagios", "markdown", "github", "openmetrics"])
 def test_a_reader_that_leaves_takes_no_verdict_with_it(home: Path, output: str) -> None:
     """`opsctl check | true` under pipefail is the breach, not a pass."""
     done = shell(home, f"opsctl check -o {output} | true")
@@ -136,7 +136,17 @@ def test_an_empty_list_of_services_is_no_pass(home: Path, command: str, source: 
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
-@pytest.mark.parametrize("command", ["check -o table", "status -o table", "config validate", "metric query odd"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check -o table",
+        "check -o nagios",
+        "check -o markdown",
+        "status -o table",
+        "config validate",
+        "metric query odd",
+    ],
+)
 def test_an_encoding_without_glyphs_crashes_nothing(home: Path, command: str, encoding: str) -> None:
     """The words stay; what cannot be written is shown plainer."""
     done = shell(home, f"opsctl {command}", PYTHONIOENCODING=encoding)
@@ -165,6 +175,23 @@ def test_json_sends_no_invisible_character_to_a_terminal(home: Path, encoding: s
     assert json.loads(out)["samples"][0]["labels"]["v"] == LABEL
     assert "\u202e" not in out.decode()
     assert "\x9b" not in out.decode()
+
+
+def test_a_reader_that_leaves_costs_no_file(home: Path) -> None:
+    """The evidence and the report of CI are there though nobody read stdout."""
+    done = shell(home, "opsctl check -o table -o junit=a.xml --evidence e.json | true")
+    assert done.returncode == 1
+    assert (home / "a.xml").read_bytes().endswith(b"</testsuites>\n")
+    assert shell(home, "opsctl check --replay e.json > /dev/full").returncode == 1
+
+
+@pytest.mark.parametrize("output", ["json", "junit", "github", "markdown", "openmetrics"])
+def test_a_rule_file_whose_name_is_no_text(home: Path, output: str) -> None:
+    """Linux takes any bytes for a name; every format and the evidence show what they can."""
+    os.rename(home / "rules" / "wallet.slo.yaml", os.fsencode(home / "rules") + b"/\xff.slo.yaml")
+    done = shell(home, f"opsctl check -o {output} --evidence e.json")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert shell(home, f"opsctl -q check -o {output} --replay e.json").returncode == 1
 
 
 def test_a_folder_that_is_gone(home: Path) -> None:

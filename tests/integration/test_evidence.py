@@ -29,6 +29,8 @@ from tests.servers import prometheus as real
 from tests.servers.build import Missing
 from tests.servers.misbehaving import Misbehaving
 
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
 BEGIN = START + timedelta(hours=7)  # of the fault
@@ -187,6 +189,15 @@ def test_what_was_judged_is_what_was_meant(saved: Told) -> None:
     assert stat.S_IMODE((place.empty / "json.json").stat().st_mode) == 0o600
 
 
+def test_metrics_of_old_evidence_claim_no_run(saved: Told) -> None:
+    """A dead man's switch is not fed by a replay."""
+    place, _ = saved
+    done = place.run("check", "-o", "openmetrics", "--replay", "json.json", where=place.empty)
+    assert b"opsctl_check_evaluated_timestamp_seconds" in done.stdout
+    assert b"last_run" not in done.stdout
+    assert b"last_success" not in done.stdout
+
+
 def test_pipes(saved: Told) -> None:
     """`-` is stdin for --replay; services choose among what was saved; a wrong one names the nearest."""
     place, _ = saved
@@ -232,7 +243,7 @@ def test_a_changed_file_is_refused(saved: Told) -> None:
 
 
 @pytest.fixture
-def here(fixed_home: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[bytes]]]:
+def here(fixed_home: Path) -> Iterator[Run]:
     """`opsctl check …` in a folder with one SLO that burns."""
     from tests.integration.test_cli_streams import burning, folder
 
@@ -242,9 +253,7 @@ def here(fixed_home: Path) -> Iterator[Callable[..., subprocess.CompletedProcess
     server.stop()
 
 
-def test_several_outputs_of_one_check(
-    here: Callable[..., subprocess.CompletedProcess[bytes]], fixed_home: Path
-) -> None:
+def test_several_outputs_of_one_check(here: Run, fixed_home: Path) -> None:
     """One evaluation: the table on stdout, JUnit, Markdown, OpenMetrics and the evidence in files."""
     files = ["-o", "junit=a.xml", "-o", "markdown=a.md", "-o", "openmetrics=a.prom", "--evidence", "e.json"]
     done = here("check", "-o", "table", *files)
@@ -258,7 +267,23 @@ def test_several_outputs_of_one_check(
     assert (silent.returncode, silent.stdout) == (1, b"")
 
 
-def test_evidence_on_stdout(here: Callable[..., subprocess.CompletedProcess[bytes]]) -> None:
+def test_no_secret_is_in_evidence(here: Run, fixed_home: Path) -> None:
+    """Neither a token nor a header's value nor where the token is, in the evidence and in any report."""
+    (fixed_home / "token").write_text("hunter2")
+    with (fixed_home / "opsctl.toml").open("a") as file:
+        file.write('token_file = "token"\nheaders = { "X-Key" = "hunter3" }\n')
+    files = [f"-o{form}=out.{form}" for form in (*FORMATS, "openmetrics")]
+    done = here("check", *files, "--evidence", "out.evidence")
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+    written = list(fixed_home.glob("out.*"))
+    assert len(written) == len(FORMATS) + 2
+    for path in written:
+        text = path.read_text()
+        assert "hunter" not in text, path
+        assert "token" not in text, path
+
+
+def test_evidence_on_stdout(here: Run) -> None:
     """`--evidence -` is the whole of stdout, and what `--replay -` takes."""
     done = here("check", "--evidence", "-", "-o", "junit=a.xml")
     assert done.returncode == 1
@@ -278,7 +303,7 @@ def test_evidence_on_stdout(here: Callable[..., subprocess.CompletedProcess[byte
         ["--exit-style", "icinga"],
     ],
 )
-def test_contradictions(here: Callable[..., subprocess.CompletedProcess[bytes]], flags: list[str]) -> None:
+def test_contradictions(here: Run, flags: list[str]) -> None:
     """Two documents for one stdout, and words that nobody knows, are exit 2 before anybody is asked."""
     done = here("check", *flags)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
@@ -287,9 +312,7 @@ def test_contradictions(here: Callable[..., subprocess.CompletedProcess[bytes]],
 @pytest.mark.parametrize(
     "flags", [["--evidence", "no/such/e.json"], ["--evidence", "."], ["-o", "junit=no/such/a.xml", "-o", "plain"]]
 )
-def test_a_file_that_cannot_be_written_takes_no_verdict_with_it(
-    here: Callable[..., subprocess.CompletedProcess[bytes]], flags: list[str]
-) -> None:
+def test_a_file_that_cannot_be_written_takes_no_verdict_with_it(here: Run, flags: list[str]) -> None:
     """Exit 5, one line that says so and what would have been; the verdict is on stdout."""
     done = here("check", *flags)
     assert done.returncode == 5
@@ -314,7 +337,7 @@ def test_a_file_that_cannot_be_written_takes_no_verdict_with_it(
         (["check", "--evidence", "/no/such/file"], 2),
     ],
 )
-def test_exit_style_nagios(here: Callable[..., subprocess.CompletedProcess[bytes]], argv: list[str], code: int) -> None:
+def test_exit_style_nagios(here: Run, argv: list[str], code: int) -> None:
     """CRITICAL for a breach and for an action that failed, UNKNOWN for whatever goes wrong before a verdict."""
     done = here(*argv, "--exit-style", "nagios", "-o", "nagios")
     assert done.returncode == code, done
