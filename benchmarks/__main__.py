@@ -6,21 +6,24 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.coalesced import coalesced_cpu, coalesced_httpx, coalesced_requests
 from benchmarks.engine_range import engine_range
 from benchmarks.pairs import Figure
+from benchmarks.signals import slowest_signal
 from benchmarks.startup import check_startup, help_startup
 from tests.servers.build import Missing
 
+COALESCED = (coalesced_requests, coalesced_cpu, coalesced_httpx)
 OUT = Path(__file__).resolve().parent.parent / "build" / "bench.json"
 
 
 def main() -> int:
     """Measure everything, one line a figure."""
-    print("measuring ratios in interleaved pairs, about a minute …", file=sys.stderr, flush=True)
+    print("measuring ratios in interleaved pairs, about two minutes …", file=sys.stderr, flush=True)
     figures: list[Figure] = []
     failed = 0
-    print(f"{'figure':<16}{'ratio':>9}{'goal':>8}        what")
-    for measure in (help_startup, check_startup, engine_range):
+    print(f"{'figure':<20}{'ratio':>9}{'goal':>8}        what")
+    for measure in (help_startup, check_startup, engine_range, slowest_signal, *COALESCED):
         try:
             one = measure()
         except (Missing, RuntimeError) as reason:
@@ -28,7 +31,7 @@ def main() -> int:
             print(f"{measure.__name__}: not measured: {reason}", file=sys.stderr)
             continue
         goal = "–" if one.goal is None else f"{'≤' if one.better == 'lower' else '≥'} {one.goal:g}"
-        print(f"{one.name:<16}{one.ratio:>9.2f}{goal:>8}  {'ok' if one.ok else 'MISSED':<6}  {one.what}", flush=True)
+        print(f"{one.name:<20}{one.ratio:>9.2f}{goal:>8}  {'ok' if one.ok else 'MISSED':<6}  {one.what}", flush=True)
         figures.append(one)
     OUT.parent.mkdir(exist_ok=True)
     rows = [
