@@ -42,7 +42,7 @@ def targets(run: Frame, outputs: Sequence[str] | None, json: bool, evidence: str
     if evidence == "-":
         printed.append("--evidence -")
     if len(printed) > 1:
-        hint = f"give the other a file: -o {next(t.form for t in wanted if t.file is None)}=FILE"
+        hint = f"give the other a file: -o {[t.form for t in wanted if t.file is None][-1]}=FILE"
         raise UsageError(f"{' and '.join(printed)}: only one can go to stdout", hint=hint)
     if not wanted and not printed:
         wanted.append(Target("table" if run.stdout_is_terminal else "plain"))

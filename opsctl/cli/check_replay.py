@@ -37,6 +37,7 @@ def saved_of(result: Result) -> Saved:
         incidents=dict(result.incidents),
         sent=result.sent,
         problems=result.problems,
+        banner=result.banner,
         version=version("opsctl-cli"),
     )
 
@@ -70,6 +71,7 @@ def judged_again(
         held=held,
         incidents=saved.incidents,
         problems=saved.problems,
+        banner=saved.banner,
         sent=saved.sent,
         fail_on=fail_on,
         on_unknown=on_unknown,

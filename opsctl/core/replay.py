@@ -85,6 +85,7 @@ class Saved:
     incidents: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sent: SentRecord | None = None
     problems: tuple[str, ...] = ()
+    banner: str | None = None  # a page or a resolve that did not get through
     version: str = ""
 
 

@@ -67,7 +67,7 @@ def read_evidence(path: str, *, limit_bytes: int = SIZE_LIMIT_BYTES) -> Saved:
     try:
         tree = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as wrong:
-        raise ConfigError(name, None, f"is not a whole JSON document ({wrong})", hint=_HINT) from None
+        raise ConfigError(name, None, f"is not a whole JSON document: {wrong}", hint=_HINT) from None
     _expect_schema(tree, name)
     try:
         whole = _digest(tree) == tree.get("digest")

@@ -292,6 +292,23 @@ def test_evidence_on_stdout(here: Run) -> None:
     assert json.loads(again.stdout)["verdicts"][0]["outcome"] == Outcome.FAIL
 
 
+def test_a_page_that_was_lost_stays_lost(here: Run, fixed_home: Path) -> None:
+    """The run that could not page is exit 5 in a replay too, says so again, and pages nobody."""
+    (fixed_home / "key").touch(0o600)
+    (fixed_home / "key").write_text("0" * 32)
+    with (fixed_home / "opsctl.toml").open("a") as file:
+        file.write(
+            '[contexts.t.pagerduty]\nevents_url = "http://127.0.0.1:9"\n'
+            'routing_keys = { default = { token_file = "key" } }\n[contexts.t.limits]\nsend = "1s"\n'
+        )
+    live = here("check", "--notify", "-o", "json", "--evidence", "e.json")
+    assert live.returncode == 5, live.stderr
+    again = here("-q", "check", "-o", "json", "--replay", "e.json")
+    assert (again.returncode, again.stdout) == (5, live.stdout)
+    assert b"A PAGE DID NOT GET THROUGH" in again.stderr
+    assert again.stderr == live.stderr
+
+
 @pytest.mark.parametrize(
     "flags",
     [
