@@ -60,6 +60,6 @@ def watched(text: str, metrics: tuple[str, ...]) -> tuple[str, ...]:
 def _subject(selector: Selector) -> str:
     metric = selector.metric or ""
     kept = SUBJECT_LABELS.get(metric, SPAN_SUBJECT)
-    pairs = {one.name: one.value for one in selector.matchers if one.op == "=" and one.value and one.name in kept}
-    inner = ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(pairs.items()))
+    matchers = [one for one in selector.matchers if one.op in {"=", "=~"} and one.value and one.name in kept]
+    inner = ",".join(f"{one.name}{one.op}{json.dumps(one.value, ensure_ascii=False)}" for one in matchers)
     return f"{PAIR_REQUESTS if metric == PAIR_FAILED else metric}{{{inner}}}"

@@ -5,7 +5,7 @@ Must never drop a warning: an answer with one may not be whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -14,6 +14,9 @@ from opsctl.promql.engine import Result
 from opsctl.promql.errors import PromqlError, UnsupportedError
 
 D = TypeVar("D", Vector, Matrix)
+
+STEPS_AT_ONCE = 11_000
+STEPS_MAX = 1_000_000
 
 
 def vector_of(result: Result) -> Vector:
@@ -49,6 +52,23 @@ def reading_of(data: D, results: Sequence[Result], backend: str, took: float) ->
     if not (data.samples if isinstance(data, Vector) else data.series):
         return Absent(backend, took, notes)
     return Measured(data, backend, took, notes)
+
+
+def wrong_span(first_ms: int, last_ms: int, step_ms: int) -> str | None:
+    """Why a range cannot be asked for; None where it can."""
+    if step_ms <= 0:
+        return "the step of a range must be at least 1 ms"
+    if last_ms < first_ms:
+        return "the end of a range must not be before its start"
+    steps = (last_ms - first_ms) // step_ms + 1
+    return f"{steps} steps are more than {STEPS_MAX}: take a larger step" if steps > STEPS_MAX else None
+
+
+def parts_of(first_ms: int, last_ms: int, step_ms: int) -> Iterator[tuple[int, int]]:
+    """A range in parts of as many steps as the engine takes at once: first and last time of each."""
+    span = (STEPS_AT_ONCE - 1) * step_ms
+    for start in range(first_ms, last_ms + 1, span + step_ms):
+        yield start, min(last_ms, start + span)
 
 
 def failure_of(wrong: PromqlError, backend: str) -> Failed[Any]:

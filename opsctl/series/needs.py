@@ -58,9 +58,12 @@ class Needs:
     needs: tuple[Need, ...]
 
 
-def needs_of(expr: Expr, times: Ints) -> Needs:
-    """Work it out for an expression that is evaluated at these times; `PromqlError` where it asks for too much."""
-    return _Reader(expr, times).read()
+def needs_of(expr: Expr, times: Ints, end_ms: int) -> Needs:
+    """Work it out for an expression that is evaluated at these times; `end_ms` is what `@ end()` means.
+
+    `PromqlError` where it asks for too much.
+    """
+    return _Reader(expr, times, end_ms).read()
 
 
 def labels_used(expr: Expr) -> frozenset[str]:
@@ -95,10 +98,10 @@ def _bare(expr: Any) -> Any:
 
 
 class _Reader:
-    def __init__(self, expr: Expr, times: Ints) -> None:
+    def __init__(self, expr: Expr, times: Ints, end_ms: int) -> None:
         self._expr = expr
         self._times = times
-        self._ends = {"start": int(times[0]), "end": int(times[-1])}
+        self._ends = {"start": int(times[0]), "end": end_ms}
         self._used = tuple(sorted(labels_used(expr)))
         self._needs: dict[tuple[Family, int, bytes, bool], Need] = {}
         self._points = 0

@@ -6,7 +6,7 @@ Who counts is a subclass's. Must never answer with a count that is not whole, an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Protocol
 
@@ -15,9 +15,10 @@ import numpy as np
 from opsctl.core.signals import Absent, Failed, Labels, Matrix, Reading, Reason, Signal, Vector
 from opsctl.ports import Probe
 from opsctl.promql import Expr, PromqlError, parse, render, rewrite
-from opsctl.promql.answers import failure_of, matrix_of, reading_of, vector_of
+from opsctl.promql.answers import STEPS_AT_ONCE, failure_of, matrix_of, parts_of, reading_of, vector_of, wrong_span
+from opsctl.promql.ast import walk
 from opsctl.promql.engine import Engine, Result
-from opsctl.promql.evaluate import STEPS_MAX
+from opsctl.promql.lexer import TEXT_MAX_BYTES
 from opsctl.promql.plan import kind_of
 from opsctl.promql.store import SeriesStore
 from opsctl.series.counts import CELLS_MAX, Question, questions_of
@@ -66,15 +67,15 @@ class Numbers(Protocol):
 class Deadline:
     """How much time one evaluation has left."""
 
-    def __init__(self, seconds: float, name: str) -> None:
+    def __init__(self, seconds: float, name: str, closed: Callable[[], bool]) -> None:
         self._until = time.monotonic() + seconds
         self._name = name
-        self.closed = False
+        self._closed = closed
 
     def left(self) -> float:
         """Seconds, more than 0."""
         left = self._until - time.monotonic()
-        if left <= 0 or self.closed:
+        if left <= 0 or self._closed():
             raise NotCountedError(Failed(Reason.DEADLINE, "the count was not done before the deadline", self._name))
         return left
 
@@ -83,6 +84,7 @@ class CountedSeries:
     """A `MetricsSource` over events that somebody else keeps."""
 
     signal: Signal
+    query_bytes = TEXT_MAX_BYTES
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
@@ -94,26 +96,23 @@ class CountedSeries:
         """Evaluate at one time; a scalar is one sample without labels."""
         begun = time.monotonic()
         at_ms = _ms(at)
-        answer = self._answer(query, (at_ms, at_ms, 1), timeout_seconds, ranged=False)
-        if isinstance(answer, Failed):
-            return answer
-        if answer.kind not in {"vector", "scalar"}:
-            message = f"the expression gives a {answer.kind}; an instant vector or a scalar is needed"
-            return Failed(Reason.REJECTED, message, self.name)
-        return reading_of(vector_of(answer), (answer,), self.name, time.monotonic() - begun)
+        answers = self._answers(query, (at_ms, at_ms, 1), timeout_seconds, ranged=False)
+        if isinstance(answers, Failed):
+            return answers
+        return reading_of(vector_of(answers[0]), answers, self.name, time.monotonic() - begun)
 
     def range(
         self, query: str, start: datetime, end: datetime, step: timedelta, timeout_seconds: float
     ) -> Reading[Matrix]:
-        """Evaluate at start, start + step, … ≤ end; at most 11,000 steps."""
+        """Evaluate at start, start + step, … ≤ end."""
         begun = time.monotonic()
         grid = (_ms(start), _ms(end), round(step.total_seconds() * 1000))
-        if wrong := _wrong_span(*grid):
+        if wrong := wrong_span(*grid):
             return Failed(Reason.REJECTED, wrong, self.name)
-        answer = self._answer(query, grid, timeout_seconds, ranged=True)
-        if isinstance(answer, Failed):
-            return answer
-        return reading_of(matrix_of((answer,)), (answer,), self.name, time.monotonic() - begun)
+        answers = self._answers(query, grid, timeout_seconds, ranged=True)
+        if isinstance(answers, Failed):
+            return answers
+        return reading_of(matrix_of(answers), answers, self.name, time.monotonic() - begun)
 
     def probe(self, timeout_seconds: float) -> Probe:
         """As the backend is."""
@@ -126,39 +125,46 @@ class CountedSeries:
 
     # -- one evaluation -------------------------------------------------------------------------------------------
 
-    def _answer(
+    def _answers(
         self, query: str, grid: tuple[int, int, int], timeout_seconds: float, *, ranged: bool
-    ) -> Result | Failed[Any]:
+    ) -> list[Result] | Failed[Any]:
         if self._closed or timeout_seconds <= 0:
             message = "given up: the time for all questions is over" if self._closed else "no time was left to ask"
             return Failed(Reason.DEADLINE, message, self.name)
+        deadline = Deadline(timeout_seconds, self.name, lambda: self._closed)
         try:
-            return self._evaluated(query, grid, Deadline(timeout_seconds, self.name), ranged=ranged)
+            return [_renamed(one, needs) for one, needs in self._evaluated(query, grid, deadline, ranged=ranged)]
         except PromqlError as wrong:
             return failure_of(wrong, self.name)
         except NotCountedError as stopped:
             return stopped.reading
 
-    def _evaluated(self, query: str, grid: tuple[int, int, int], deadline: Deadline, *, ranged: bool) -> Result:
+    def _evaluated(
+        self, query: str, grid: tuple[int, int, int], deadline: Deadline, *, ranged: bool
+    ) -> Iterator[tuple[Result, Sequence[Need]]]:
         expr = parse(query)
-        self._check(expr, ranged=ranged)
         start_ms, end_ms, step_ms = grid
-        needed = needs_of(expr, np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64))
-        store = self._counted(needed.needs, deadline)
-        engine, text = Engine(store), render(needed.expr)
-        deadline.left()
-        result = engine.range(text, *grid) if ranged else engine.instant(text, start_ms)
-        return _renamed(result, needed.needs)
+        parts = list(parts_of(*grid))
+        self._check(expr, whole=len(parts) == 1)
+        needed = needs_of(expr, np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64), end_ms)
+        engine, text = Engine(self._counted(needed.needs, deadline)), render(needed.expr)
+        for first, last in parts:
+            deadline.left()
+            yield (
+                engine.range(text, first, last, step_ms) if ranged else engine.instant(text, first),
+                needed.needs,
+            )
 
-    def _check(self, expr: Expr, *, ranged: bool) -> None:
+    def _check(self, expr: Expr, *, whole: bool) -> None:
         kind = kind_of(expr)
-        if kind == "matrix" or (ranged and kind == "string"):
-            wanted = "a range query needs" if ranged else "an answer at one time is"
-            raise PromqlError(f"{wanted} an instant vector or a scalar, not a {kind}")
+        if kind in {"matrix", "string"}:
+            raise PromqlError(f"the expression gives a {kind}; an instant vector or a scalar is needed")
         for selector in rewrite.selectors(expr):
             if SIGNAL_OF.get(selector.metric or "") is not self.signal:
                 name = selector.metric or render(selector)
                 raise PromqlError(f"{name} is not a series of {self.signal}: one signal per expression")
+        if not whole and any(isinstance(getattr(node, "time", None), str) for node in walk(expr)):
+            raise PromqlError(f"@ start() and @ end() need a range of at most {STEPS_AT_ONCE} steps")
 
     def _counted(self, needs: Sequence[Need], deadline: Deadline) -> SeriesStore:
         store = SeriesStore()
@@ -195,15 +201,6 @@ def time_of(ms: float) -> datetime:
 
 def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def _wrong_span(first_ms: int, last_ms: int, step_ms: int) -> str | None:
-    if step_ms <= 0:
-        return "the step of a range must be at least 1 ms"
-    if last_ms < first_ms:
-        return "the end of a range must not be before its start"
-    steps = (last_ms - first_ms) // step_ms + 1
-    return f"{steps} steps are more than {STEPS_MAX}: take a larger step" if steps > STEPS_MAX else None
 
 
 def _renamed(result: Result, needs: Sequence[Need]) -> Result:

@@ -249,7 +249,7 @@ def test_bundled_rules_load() -> None:
     assert len(rules.slos) >= 30
     assert rules.alerting
     assert rules.notes == ()
-    parts = [load_rules([f"bundled:{name}"], Path(), catalogue) for name in ("slo", "platform")]
+    parts = [load_rules([f"bundled:{name}"], Path(), catalogue) for name in ("slo", "platform", "logs", "traces")]
     assert sum(len(part.slos) for part in parts) == len(rules.slos)
     assert sum(len(part.alerting) for part in parts) == len(rules.alerting)
 
