@@ -12,6 +12,7 @@ from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import At, Json, Output, Since, Timeout, To, chosen_output, duration, moment, timeout_seconds
 from opsctl.core.signals import Absent, Failed, Labels, Measured, Reading, Reason
 from opsctl.errors import AuthError, UnknownError, UsageError
+from opsctl.render.text import clean
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -194,12 +195,12 @@ def _answer(run: Frame, text: str, reading: Reading[Any], start: datetime, end: 
         case Absent():
             from opsctl.cli.metric_names import say_what_is_unknown
 
-            run.say(f"nothing: no series answers {text}")
+            run.say(clean(f"nothing: no series answers {text}"))
             say_what_is_unknown(run, text, start, end)
             return None
         case Failed():
             if reading.partial is not None:
-                run.warn(f"partial: {reading.message}")
+                run.warn(clean(f"partial: {reading.message}"))
             return reading.partial
 
 

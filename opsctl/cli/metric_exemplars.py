@@ -13,6 +13,7 @@ from opsctl.cli.metric_names import explorer
 from opsctl.core.exploring import Exemplar
 from opsctl.core.signals import Absent, Failed, Labels, Measured
 from opsctl.render.table import Column, write_rows
+from opsctl.render.text import clean
 
 _TRACE_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")  # anything else is shown, but not in a command
 
@@ -27,11 +28,11 @@ def print_exemplars(
         case Measured():
             found = [(series.labels, one) for series in reading.data for one in series.exemplars]
         case Failed() if reading.partial is not None:
-            run.warn(f"partial: {reading.message}")
+            run.warn(clean(f"partial: {reading.message}"))
             found = [(series.labels, one) for series in reading.partial for one in series.exemplars]
         case Absent():
-            run.say(f"nothing: no exemplar of {expression} in this time (a Prometheus keeps them only with")
-            run.say("--enable-feature=exemplar-storage, and only of what was scraped as OpenMetrics)")
+            run.say(clean(f"nothing: no exemplar of {expression} in this time"))
+            run.say("a Prometheus keeps them with --enable-feature=exemplar-storage, of what it scrapes as OpenMetrics")
     found.sort(key=lambda each: (-each[1].at, each[0]))
     if form == "json":
         body = {"expression": expression, "start": start, "end": end, "backend": reading.backend, **status(reading)}

@@ -17,6 +17,7 @@ from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 from opsctl.errors import UsageError
 from opsctl.ports.metrics import MetricsExplorer
 from opsctl.render.table import Column, write_rows
+from opsctl.render.text import clean
 
 if TYPE_CHECKING:
     from opsctl.core.exploring import Metadata
@@ -28,6 +29,7 @@ NAMES_MAX = 20_000  # that a misspelt name is compared with
 HINT_SECONDS = 2.0
 NAMES_BEFORE = timedelta(hours=1)
 _SHOWN_VALUES = 4
+_HELP_MAX = 200  # characters, in a table
 
 
 def explorer(run: Frame) -> MetricsExplorer:
@@ -52,12 +54,12 @@ def print_metrics(
     names = [name for name in _kept(run, reading) if wanted is None or re.fullmatch(wanted, name)]
     told = source.metadata(None, timeout_seconds) if names else Absent(reading.backend)
     if isinstance(told, Failed) and told.reason is not Reason.UNSUPPORTED:
-        run.say(f"no types and units: {told.message}")
+        run.say(clean(f"no types and units: {told.message}"))
     known = told.data if isinstance(told, Measured) else {}
     counts = _series_counts(run, names, end, timeout_seconds) if 0 < len(names) <= COUNTED_MAX else {}
     rows = [{"name": name, **_about(known, name), "series": counts.get(name)} for name in names]
     if isinstance(reading, Absent) and pattern is not None:
-        run.say(f"nothing: no metric fits {pattern}")
+        run.say(clean(f"nothing: no metric fits {pattern}"))
     if form == "json":
         body = {"pattern": pattern, "start": start, "end": end, "backend": reading.backend, **status(reading)}
         write_json("metric/ls/v1", {**body, "metadata": status(told)["status"], "metrics": rows})
@@ -71,8 +73,13 @@ def _print_names(run: Frame, rows: Sequence[Mapping[str, Any]], form: str) -> No
     if form == "table":
         names = [name for name in names if name == "name" or any(row[name] not in (None, "") for row in rows)]
     columns = [Column(name, right=name == "series", wrap=name == "help") for name in names]
-    cells = [["" if row[name] is None else str(row[name]) for name in names] for row in rows]
+    cells = [[_short("" if row[name] is None else str(row[name]), form) for name in names] for row in rows]
     write_rows(sys.stdout, columns, cells, table=form == "table", color=run.colored(sys.stdout))
+
+
+def _short(text: str, form: str) -> str:
+    """A help text that is a page would hide the names."""
+    return f"{text[:_HELP_MAX]}…" if form == "table" and len(text) > _HELP_MAX else text
 
 
 def _regex(pattern: str) -> str:
@@ -123,7 +130,7 @@ def print_labels(
     reading = explorer(run).series(query, timeout_seconds)
     found: Sequence[Labels] = _kept(run, reading)
     if isinstance(reading, Absent):
-        run.say(f"nothing: no series of {metric} in this time")
+        run.say(clean(f"nothing: no series of {metric} in this time"))
         say_what_is_unknown(run, metric, start, end)
     counted: dict[str, Counter[str]] = {}
     for labels in found:
@@ -168,7 +175,7 @@ def _kept(run: Frame, reading: Reading[Any]) -> Any:
         case Measured():
             return reading.data
         case Failed() if reading.partial is not None:
-            run.warn(f"partial: {reading.message}")
+            run.warn(clean(f"partial: {reading.message}"))
             return reading.partial
         case _:
             return ()
@@ -195,7 +202,7 @@ def say_what_is_unknown(run: Frame, expression: str, start: datetime, end: datet
         return
     for name in asked:
         if name not in reading.data:
-            run.say(f"no metric is called {name}{_near(name, reading.data)}")
+            run.say(clean(f"no metric is called {name}{_near(name, reading.data)}"))
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -95,8 +95,9 @@ def _print_rest(found: Chart) -> None:
     if found.hidden:
         more = "1 more series is" if found.hidden == 1 else f"{found.hidden} more series are"
         sys.stdout.write(f"{more} not drawn: these are the highest by last value; --no-chart lists all\n")
-    if found.infinite:
-        sys.stdout.write(f"{found.infinite} infinite values are not drawn\n")
+    if found.beyond:
+        one = "1 value is" if found.beyond == 1 else f"{found.beyond} values are"
+        sys.stdout.write(f"{one} infinite or too large to be drawn\n")
 
 
 def _summary(series: Series, form: Any) -> list[str]:

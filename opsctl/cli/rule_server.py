@@ -41,7 +41,7 @@ def print_server_rules(run: Frame, services: Sequence[str], form: str) -> None:
         case Measured():
             rules = reading.data
         case Failed() if reading.partial is not None:
-            run.warn(f"partial: {reading.message}")
+            run.warn(clean(f"partial: {reading.message}"))
             rules = reading.partial
         case Absent():
             run.say("nothing: this server evaluates no rules")

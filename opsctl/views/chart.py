@@ -14,6 +14,7 @@ from opsctl.core.signals import Labels, Series
 from opsctl.views.units import shown
 
 DRAWN_MAX = 6
+DRAWABLE = 1e300  # the distance of two such values is still a number
 _ACROSS = 4  # values kept for each column of a chart: the lowest and the highest of each half
 
 Point = tuple[float, float]
@@ -34,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What is drawn and what is not; `hidden` series had smaller last values, `infinite` counts points left out."""
+    """What is drawn and what is not; `hidden` series have smaller last values, `beyond` counts enormous points."""
 
     lines: tuple[Line, ...]
     start: float
@@ -44,7 +45,7 @@ class Chart:
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     hidden: int
-    infinite: int
+    beyond: int
 
 
 def chart(
@@ -56,15 +57,15 @@ def chart(
     zone: tzinfo | None,
     width: int,
 ) -> Chart | None:
-    """The picture of a range answer, `width` characters wide; None where nothing in it is a finite number."""
+    """The picture of a range answer, `width` characters wide; None where nothing in it can be drawn."""
     ranked = sorted(series, key=lambda one: (-_last(one), one.labels))
-    finite = [one for one in ranked if any(math.isfinite(value) for _, value in one.points)]
+    finite = [one for one in ranked if any(_drawable(value) for _, value in one.points)]
     taken = sorted(finite[:DRAWN_MAX], key=series.index)
     if not taken:
         return None
-    values = [value for one in taken for _, value in one.points if math.isfinite(value)]
+    values = [value for one in taken for _, value in one.points if _drawable(value)]
     low, high = _room(min(values), max(values))
-    infinite = sum(math.isinf(value) for one in taken for _, value in one.points)
+    beyond = sum(abs(value) > DRAWABLE for one in taken for _, value in one.points)
     first, last = start.timestamp(), end.timestamp()
     return Chart(
         lines=tuple(Line(one.labels, _thinned(_gapped(one.points, step.total_seconds()), width)) for one in taken),
@@ -75,13 +76,17 @@ def chart(
         across=_time_ticks(start, end, zone, max(2, width // 16)),
         up=_value_ticks(low, high, unit),
         hidden=len(series) - len(taken),
-        infinite=infinite,
+        beyond=beyond,
     )
 
 
 def _last(series: Series) -> float:
-    """The last finite value, for the order."""
-    return next((value for _, value in reversed(series.points) if math.isfinite(value)), -math.inf)
+    """The last value that can be drawn, for the order."""
+    return next((value for _, value in reversed(series.points) if _drawable(value)), -math.inf)
+
+
+def _drawable(value: float) -> bool:
+    return abs(value) <= DRAWABLE  # NaN is not
 
 
 def _room(low: float, high: float) -> tuple[float, float]:
@@ -93,12 +98,12 @@ def _room(low: float, high: float) -> tuple[float, float]:
 
 
 def _gapped(points: Sequence[Point], step: float) -> list[Point]:
-    """The points with a NaN wherever a step is missing or is not finite."""
+    """The points with a NaN wherever a step is missing or has nothing to draw."""
     out: list[Point] = []
     for at, value in points:
         if out and at - out[-1][0] > step * 1.5:
             out.append((out[-1][0] + step, math.nan))
-        out.append((at, value if math.isfinite(value) else math.nan))
+        out.append((at, value if _drawable(value) else math.nan))
     return out
 
 

@@ -10,6 +10,7 @@ from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Signal
 from opsctl.core.slo import Slo
 from opsctl.render.grafana import dashboards
+from opsctl.render.grafana.links import OVERVIEW, SERVICE
 from opsctl.render.grafana.provisioning import dashboard_provider, datasources
 
 
@@ -29,8 +30,8 @@ def files(catalogue: Catalogue, slos: Sequence[Slo], places: Places) -> Mapping[
     """Path and text of each; objectives on logs and traces are left out, for Grafana asks Prometheus."""
     asked = [slo for slo in slos if slo.signal is Signal.METRICS]
     made = {
-        dashboards.OVERVIEW: dashboards.overview(catalogue, asked, places.logs, places.traces),
-        dashboards.SERVICE: dashboards.service(catalogue, asked, places.logs, places.traces),
+        OVERVIEW: dashboards.overview(catalogue, asked, places.logs, places.traces),
+        SERVICE: dashboards.service(catalogue, asked, places.logs, places.traces),
     }
     out = {f"dashboards/{uid}.json": _json(dashboard) for uid, dashboard in made.items()}
     out["provisioning/dashboards/opsctl.yaml"] = dashboard_provider(places.dashboards)

@@ -10,9 +10,20 @@ from opsctl.core.catalogue import Catalogue
 from opsctl.core.slo import Slo
 from opsctl.core.windows import format_duration
 from opsctl.render.grafana import queries
+from opsctl.render.grafana import variables as choose
+from opsctl.render.grafana.links import (
+    LOGS_URL,
+    OVERVIEW,
+    SERVICE,
+    SERVICE_URL,
+    TRACES_URL,
+    at,
+    dashboards_link,
+    data_links,
+    link,
+)
 from opsctl.render.grafana.panels import (
     CALM,
-    ERRORS,
     LOW_BUDGET,
     Ask,
     Json,
@@ -25,34 +36,28 @@ from opsctl.render.grafana.panels import (
     table,
     text,
 )
+from opsctl.render.grafana.requests import dependencies, overview_requests, service_requests
 
 SCHEMA_VERSION = 41  # Grafana 11.6 and later read it
-OVERVIEW, SERVICE = "opsctl-overview", "opsctl-service"
 _HOUR = timedelta(hours=1)
 _WORST = 10  # lines of a chart that has one for each objective
 
-_LOGS = (
-    "${logs_url}/app/discover#/?_g=(time:(from:'${__from:date:iso}',to:'${__to:date:iso}'))"
-    "&_a=(query:(language:kuery,query:'service.name:%22{service}%22'))"
-)
-_TRACES = "${traces_url}/search?service={service}&lookback=custom&start=${__from}000&end=${__to}000"
-_SERVICE = f"/d/{SERVICE}?var-service={{service}}&var-datasource=${{datasource}}&${{__url_time_range}}"
 _ALL_REGIONS = "Over all regions, as the objective is judged: the variable `region` does not change it."
 
 
 def overview(catalogue: Catalogue, slos: Sequence[Slo], logs_url: str, traces_url: str) -> Json:
     """Every service: budgets, burn rates and requests; a service's name leads to its own dashboard."""
     variables = [
-        _datasource(),
-        _region(),
-        _services(catalogue, slos, many=True),
-        *_addresses(logs_url, traces_url),
+        choose.datasource(),
+        choose.region(),
+        choose.services(catalogue, slos, many=True),
+        *choose.addresses(logs_url, traces_url),
     ]
     rows = [_overview_objectives(slos)] if slos else []
-    rows.append(_overview_requests())
+    rows.append(overview_requests())
     description = "Every service of the catalogue: what is left of the error budgets, what burns, and the requests."
     dashboard = _dashboard(OVERVIEW, "opsctl / overview", description, variables, rows)
-    dashboard["links"] = [_dashboards_link()]
+    dashboard["links"] = [dashboards_link()]
     return dashboard
 
 
@@ -60,23 +65,23 @@ def service(catalogue: Catalogue, slos: Sequence[Slo], logs_url: str, traces_url
     """One service: its objectives, its requests, those of what it depends on, its logs and its traces."""
     edges = queries.edges(catalogue)
     variables = [
-        _datasource(),
-        _region(),
-        _services(catalogue, slos, many=False),
-        *([_dependency(edges)] if edges else []),
-        *_addresses(logs_url, traces_url),
+        choose.datasource(),
+        choose.region(),
+        choose.services(catalogue, slos, many=False),
+        *([choose.dependency(edges)] if edges else []),
+        *choose.addresses(logs_url, traces_url),
     ]
     rows = [_service_objectives(slos)] if slos else []
-    rows.append(_service_requests())
+    rows.append(service_requests())
     if edges:
-        rows.append(_dependencies())
+        rows.append(dependencies())
     rows.append(_logs_and_traces())
     description = "One service of the catalogue, from its objectives down to its logs and traces."
     dashboard = _dashboard(SERVICE, "opsctl / service", description, variables, rows)
     dashboard["links"] = [
-        _dashboards_link(),
-        _link("Logs", _LOGS.replace("{service}", "${service}")),
-        _link("Traces", _TRACES.replace("{service}", "${service}")),
+        dashboards_link(),
+        link("Logs", at(LOGS_URL)),
+        link("Traces", at(TRACES_URL)),
     ]
     return dashboard
 
@@ -119,7 +124,7 @@ def _overview_objectives(slos: Sequence[Slo]) -> Row:
                     f"Budget left of the period, and how many budgets a period each window burns. {_ALL_REGIONS}",
                     "short",
                     columns,
-                    _data_links([("Open the service", _SERVICE)], "${__value.text}"),
+                    data_links([("Open the service", SERVICE_URL)], "${__value.text}"),
                 ),
                 24,
                 14,
@@ -186,135 +191,8 @@ def _burn_lines(slos: Sequence[Slo], *, worst: bool) -> Json:
     )
 
 
-def _overview_requests() -> Row:
-    links = _service_links("${__field.labels.service}", itself=True)
-    quantile = [Ask(queries.duration(0.99, "service"), "{{service}}", exemplar=True)]
-    return Row(
-        "Golden signals",
-        (
-            (
-                lines(
-                    "Requests",
-                    "Requests a second: HTTP, gRPC and chat messages, of the chosen regions together.",
-                    "reqps",
-                    [Ask(queries.request_rate("service"), "{{service}}")],
-                    links=links,
-                ),
-                8,
-                10,
-            ),
-            (
-                lines(
-                    "Errors",
-                    "The share of requests that failed by the server's fault: HTTP 5xx, gRPC's own codes, chat errors.",
-                    "percentunit",
-                    [Ask(queries.error_ratio("service"), "{{service}}")],
-                    links=links,
-                ),
-                8,
-                10,
-            ),
-            (
-                lines("Duration, 99 %", "Ninety-nine of a hundred requests are quicker.", "s", quantile, links=links),
-                8,
-                10,
-            ),
-        ),
-    )
-
-
-def _service_requests() -> Row:
-    links = _service_links("${service}")
-    quantiles = [
-        Ask(queries.duration(q), f"{{{{protocol}}}} p{q * 100:g}", exemplar=q == 0.99) for q in (0.5, 0.95, 0.99)
-    ]
-    return Row(
-        "Golden signals",
-        (
-            (
-                lines(
-                    "Rate",
-                    "Requests a second by region.",
-                    "reqps",
-                    [Ask(queries.request_rate("region"), "{{region}} {{protocol}}")],
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-            (
-                lines(
-                    "Errors",
-                    "The share of requests that failed by the server's fault, by region.",
-                    "percentunit",
-                    [Ask(queries.error_ratio("region"), "{{region}} {{protocol}}")],
-                    steps=ERRORS,
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-            (
-                lines(
-                    "Duration",
-                    "Half, 95 % and 99 % of the requests are quicker; a dot is a request with a trace.",
-                    "s",
-                    quantiles,
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-        ),
-    )
-
-
-def _dependencies() -> Row:
-    links = _service_links("${__field.labels.service}", itself=True)
-    none = "Empty for a service that depends on third parties and stores only."
-    return Row(
-        "Dependencies",
-        (
-            (
-                lines(
-                    "Rate of dependencies",
-                    f"Requests a second that each service which this one depends on gets, from all callers. {none}",
-                    "reqps",
-                    [Ask(queries.request_rate("service", dependencies=True), "{{service}}")],
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-            (
-                lines(
-                    "Errors of dependencies",
-                    f"The share of all their requests that failed. {none}",
-                    "percentunit",
-                    [Ask(queries.error_ratio("service", dependencies=True), "{{service}}")],
-                    steps=ERRORS,
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-            (
-                lines(
-                    "Duration of dependencies, 99 %",
-                    f"Ninety-nine of a hundred of their requests are quicker. {none}",
-                    "s",
-                    [Ask(queries.duration(0.99, "service", dependencies=True), "{{service}}", exemplar=True)],
-                    links=links,
-                ),
-                8,
-                9,
-            ),
-        ),
-    )
-
-
 def _logs_and_traces() -> Row:
-    logs, traces = (url.replace("{service}", "${service}") for url in (_LOGS, _TRACES))
+    logs, traces = at(LOGS_URL), at(TRACES_URL)
     words = (
         f"[Logs of ${{service}}](<{logs}>) in Kibana and [its traces](<{traces}>) in Jaeger, of the time above.\n\n"
         "In a terminal: `opsctl check ${service}`, `opsctl status ${service}`.\n"
@@ -328,135 +206,6 @@ def _logs_and_traces() -> Row:
 def _over(limit: float) -> tuple[Step, ...]:
     """Red from just above a limit that is zero, else from the limit on."""
     return ((None, "green"), (limit or 1.0, "red"))
-
-
-# -- links -------------------------------------------------------------------------------------------------------------
-
-
-def _link(title: str, url: str) -> Json:
-    return {"title": title, "url": url, "targetBlank": True, "type": "link", "icon": "external link"}
-
-
-def _dashboards_link() -> Json:
-    return {
-        "title": "opsctl",
-        "type": "dashboards",
-        "tags": ["opsctl"],
-        "asDropdown": False,
-        "includeVars": False,
-        "keepTime": True,
-        "icon": "dashboard",
-    }
-
-
-def _service_links(name: str, *, itself: bool = False) -> list[Json]:
-    """Data links of a service: its dashboard, logs and traces."""
-    links = [("Open the service", _SERVICE)] if itself else []
-    return _data_links([*links, ("Logs", _LOGS), ("Traces", _TRACES)], name)
-
-
-def _data_links(links: Sequence[tuple[str, str]], name: str) -> list[Json]:
-    return [{"title": title, "url": url.replace("{service}", name), "targetBlank": True} for title, url in links]
-
-
-# -- variables ---------------------------------------------------------------------------------------------------------
-
-
-def _datasource() -> Json:
-    return {
-        "name": "datasource",
-        "label": "Data Source",
-        "description": "The Prometheus that has the platform's metrics.",
-        "type": "datasource",
-        "query": "prometheus",
-        "regex": "",
-        "refresh": 1,
-        "hide": 0,
-        "multi": False,
-        "includeAll": False,
-        "current": {},
-        "options": [],
-    }
-
-
-def _region() -> Json:
-    return _asked("region", "Region", "Requests of these regions only.", "label_values(up, region)", 1, many=True)
-
-
-def _dependency(edges: str) -> Json:
-    variable = _asked(
-        "dependency",
-        "Dependency",
-        "What the service depends on, by the catalogue.",
-        f"query_result({edges})",
-        3,
-        many=True,
-    )
-    variable["regex"] = '/dependency="([^"]+)"/'
-    return variable
-
-
-def _asked(name: str, label: str, description: str, query: str, kind: int, *, many: bool) -> Json:
-    """A variable whose values come from the server, asked again when the time changes."""
-    return {
-        "name": name,
-        "label": label,
-        "description": description,
-        "type": "query",
-        "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "definition": query,
-        "query": {"qryType": kind, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
-        "regex": "",
-        "sort": 1,
-        "refresh": 2,
-        "hide": 0,
-        "multi": many,
-        "includeAll": many,
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]} if many else {},
-        "options": [],
-    }
-
-
-def _services(catalogue: Catalogue, slos: Sequence[Slo], *, many: bool) -> Json:
-    """From the catalogue, not from the server: a service that fell silent must stay in the list."""
-    names = queries.service_names(catalogue, slos)
-    first = names[0] if names else ""
-    every = {"selected": True, "text": ["All"], "value": ["$__all"]}
-    options: list[Json] = [{"selected": many, "text": "All", "value": "$__all"}] if many else []
-    options += [{"selected": not many and name == first, "text": name, "value": name} for name in names]
-    return {
-        "name": "service",
-        "label": "Service",
-        "description": "Services of the catalogue.",
-        "type": "custom",
-        "query": ",".join(names),
-        "hide": 0,
-        "multi": many,
-        "includeAll": many,
-        "current": every if many else {"selected": True, "text": first, "value": first},
-        "options": options,
-    }
-
-
-def _addresses(logs_url: str, traces_url: str) -> list[Json]:
-    """Where Kibana and Jaeger are; a person may type another address."""
-    rows = (
-        ("logs_url", "Logs at", "Kibana's address.", logs_url),
-        ("traces_url", "Traces at", "Jaeger's.", traces_url),
-    )
-    return [
-        {
-            "name": name,
-            "label": label,
-            "description": description,
-            "type": "textbox",
-            "query": url,
-            "hide": 0,
-            "current": {"selected": True, "text": url, "value": url},
-            "options": [{"selected": True, "text": url, "value": url}],
-        }
-        for name, label, description, url in rows
-    ]
 
 
 def _dashboard(

@@ -44,14 +44,14 @@ class Row:
 def targets(asks: Sequence[Ask], form: str = "time_series") -> list[Json]:
     """The expressions with reference ids A, B, …"""
     out = []
-    for letter, ask in zip(ascii_uppercase, asks, strict=False):
+    for index, ask in enumerate(asks):
         target: Json = {
             "datasource": DATASOURCE,
             "editorMode": "code",
             "expr": ask.expression,
             "format": form,
             "legendFormat": ask.legend or "__auto",
-            "refId": letter,
+            "refId": _ref_id(index),
         }
         if ask.instant:
             target |= {"instant": True, "range": False}
@@ -61,6 +61,11 @@ def targets(asks: Sequence[Ask], form: str = "time_series") -> list[Json]:
             target["interval"] = ask.every
         out.append(target)
     return out
+
+
+def _ref_id(index: int) -> str:
+    """A, B, … Z, AA, BB, …"""
+    return ascii_uppercase[index % 26] * (index // 26 + 1)
 
 
 def _panel(kind: str, title: str, description: str, asks: Sequence[Ask], defaults: Json, options: Json) -> Json:
@@ -147,8 +152,8 @@ def table(
         {"id": "organize", "options": {"excludeByName": {"Time": True}, "indexByName": {"service": 0, "slo": 1}}},
     ]
     overrides = panel["fieldConfig"]["overrides"]
-    for (name, _, own, steps), letter in zip(columns, ascii_uppercase, strict=False):
-        field = f"Value #{letter}" if len(columns) > 1 else "Value"
+    for index, (name, _, own, steps) in enumerate(columns):
+        field = f"Value #{_ref_id(index)}" if len(columns) > 1 else "Value"
         overrides.append(
             {
                 "matcher": {"id": "byName", "options": field},

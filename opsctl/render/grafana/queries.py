@@ -7,6 +7,7 @@ those that `opsctl check` judges: the same queries, over all regions, and nothin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
@@ -97,8 +98,12 @@ def factor(slos: Iterable[Slo], window: timedelta) -> float | None:
 
 
 def _named(slo: Slo, expression: str) -> str:
-    named = f'label_replace({expression}, "slo", "{slo.name}", "", "")'
-    return f'label_replace({named}, "service", "{slo.service or "-"}", "", "")'
+    return _labelled(_labelled(expression, "slo", slo.name), "service", slo.service or "-")
+
+
+def _labelled(expression: str, label: str, value: str) -> str:
+    """With one label more; a dollar would stand for a part of a pattern."""
+    return f'label_replace({expression}, "{label}", {json.dumps(value.replace("$", "$$"), ensure_ascii=False)}, "", "")'
 
 
 def _picked(worst: str, terms: Iterable[str]) -> str:
@@ -154,7 +159,7 @@ def duration(quantile: float, by: str = "", *, dependencies: bool = False) -> st
 
 def _any(of: Callable[[Protocol], str]) -> str:
     """The union over the protocols, each with its name as a label."""
-    return " or ".join(f'label_replace({of(each)}, "protocol", "{each.name}", "", "")' for each in PROTOCOLS)
+    return " or ".join(_labelled(of(each), "protocol", each.name) for each in PROTOCOLS)
 
 
 # -- dependencies ------------------------------------------------------------------------------------------------------
@@ -167,8 +172,8 @@ def edges(catalogue: Catalogue) -> str | None:
         for name in service.depends_on:
             other = catalogue.get(name)
             if other is not None and other.kind == "internal":
-                callee = f'label_replace(vector(1), "dependency", "{name}", "", "")'
-                found.append(f'label_replace({callee}, "service", "{service.name}", "", "")')
+                callee = _labelled("vector(1)", "dependency", name)
+                found.append(_labelled(callee, "service", service.name))
     if not found:
         return None
     union = " or ".join(found)

@@ -84,3 +84,18 @@ def test_one_drawing_does_not_leak_into_the_next() -> None:
     first = draw(waves(2), 100, 20, color=False, unicode=True)
     draw(waves(6), 60, 10, color=False, unicode=True)
     assert draw(waves(2), 100, 20, color=False, unicode=True) == first
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1e300, -1e300), (1e-300, 2e-300), (0.0, 5e-324), (0.0, 0.0), (1.0, 1.0 + 1e-15), (5e-324, 5e-324), (1e308, 1.0)],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_extreme_values_are_drawn_without_an_error(values: tuple[float, float], count: int) -> None:
+    """Whatever a server sends is no reason to stop."""
+    first = START.timestamp()
+    points = tuple((first + 60 * i, value) for i, value in enumerate(values))
+    made = [Series((("n", str(n)),), points) for n in range(count)]
+    found = chart(made, START, START + STEP, STEP, "", UTC, 80)
+    assert found is not None
+    assert draw(found, 80, 12, color=False, unicode=True).count("\n") > 5
