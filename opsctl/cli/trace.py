@@ -294,7 +294,8 @@ def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
     hidden = sum(line.spans for line in lines if line.count > 1)
     if hidden:
         run.say(f"{hidden} spans are in lines with ×; --all shows each")
-    named = max((line for line in lines if line.count == 1), key=lambda line: (line.errors, line.path_us), default=None)
+    single = [line for line in lines if line.count == 1]
+    named = max(single, key=lambda line: (line.errors > 0, line.depth if line.errors else 0, line.path_us), default=None)
     if named is not None:
         run.say(f"next: opsctl trace show {trace.trace_id} --span {named.span_id}")
     for command in log_commands(trace.trace_id):

@@ -29,7 +29,7 @@ def write_waterfall(out: TextIO, trace: Trace, lines: Sequence[WaterfallLine], *
     time_width = max(map(len, (*times, "took")))
     path_width = max(map(len, (*paths, "on path")))
     rest = width - service_width - time_width - path_width - 8
-    label_width = min(max(map(len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest * 2 // 5)))
+    label_width = min(max(map(len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest // 3)))
     bar_width = max(_LEAST_BAR, rest - label_width)
     head = (
         f"{'span':<{label_width}}  {'service':<{service_width}}  {'took':>{time_width}}  "
@@ -52,8 +52,9 @@ def _label(line: WaterfallLine) -> str:
     out += "✖ " if line.errors else ""
     out += clean(line.name) or "(no name)"
     if line.count > 1:
-        out += f" × {line.count}, p50 {took(line.median_us)}, max {took(line.longest_us)}"
+        out += f" × {line.count}"
         out += f", {line.errors} {'error' if line.errors == 1 else 'errors'}" if line.errors else ""
+        out += f", p50 {took(line.median_us)}, max {took(line.longest_us)}"
     return out
 
 
