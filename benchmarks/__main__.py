@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.coalesced import coalesced_cpu, coalesced_httpx, coalesced_requests
 from benchmarks.engine_range import engine_range
+from benchmarks.log_page import log_page
 from benchmarks.pairs import Figure
 from benchmarks.signals import slowest_signal
 from benchmarks.startup import check_startup, help_startup
@@ -23,7 +24,7 @@ def main() -> int:
     figures: list[Figure] = []
     failed = 0
     print(f"{'figure':<20}{'ratio':>9}{'goal':>8}        what")
-    for measure in (help_startup, check_startup, engine_range, slowest_signal, *COALESCED):
+    for measure in (help_startup, check_startup, engine_range, log_page, slowest_signal, *COALESCED):
         try:
             one = measure()
         except (Missing, RuntimeError) as reason:
