@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "service": ("opsctl.cli.service:app", "The catalogue: who owns what, what is watched, who needs whom."),
     "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
     "rule": ("opsctl.cli.rule:app", "Alert rules: list them, evaluate one."),
-    "metric": ("opsctl.cli.metric:app", "Ask a PromQL expression, now or over time."),
+    "metric": ("opsctl.cli.metric:app", "Ask PromQL now or over time; metrics, labels, exemplars."),
     "log": ("opsctl.cli.log:app", "Log lines: search, follow, group by pattern."),
     "trace": ("opsctl.cli.trace:app", "Traces: find them, where their time went, what two differ in."),
     "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
