@@ -7,6 +7,7 @@ the tag `error`. Must never follow what an answer says.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -46,6 +47,7 @@ D = TypeVar("D")
 
 _NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
 _KINDS = frozenset({"server", "client", "producer", "consumer"})
+_NOT_FOUND = re.compile(rb"\s*[0-9a-f]{16,32} not found")
 
 
 class _Endpoint(msgspec.Struct):
@@ -198,7 +200,7 @@ class ZipkinSource:
     def _spans(self, trace_id: str, deadline: float) -> list[_Span]:
         """The spans of one trace; none where Zipkin says in words that it is not there."""
         answer = self._get(f"/api/v2/trace/{trace_id}", {}, deadline)
-        if answer.status == 404 and b"not found" in answer.body[:200]:
+        if answer.status == 404 and _NOT_FOUND.match(answer.body):
             return []
         return self._read(answer, _decode_trace)
 

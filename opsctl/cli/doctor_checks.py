@@ -148,8 +148,11 @@ def _backends(composition: Composition, env: Mapping[str, str], timeout_seconds:
         yield fail("prometheus", ExitCode.USAGE, "no Prometheus is configured", todo)
     if context.elasticsearch is not None or composition.log_source is not None:
         yield from _asked("elasticsearch", lambda: composition.logs.probe(timeout_seconds))
+    traces = "jaeger" if context.jaeger else "zipkin" if context.zipkin else "traces"
+    if traces != "traces" or composition.trace_source is not None:
+        yield from _asked(traces, lambda: composition.traces.probe(timeout_seconds))
     for kind, backend in context.backends().items():
-        if kind not in {"prometheus", "elasticsearch"}:
+        if kind not in {"prometheus", "elasticsearch", traces}:
             yield from _asked(kind, lambda k=kind, b=backend: _other(composition, k, b, env, timeout_seconds))  # type: ignore[misc]
     if context.pagerduty is not None:
         yield from _pagerduty(composition, context.pagerduty, env, timeout_seconds)

@@ -21,15 +21,17 @@ _DEEPEST = 12  # levels that are drawn as an indent; the rest is said as a numbe
 
 def write_waterfall(out: TextIO, trace: Trace, lines: Sequence[WaterfallLine], *, color: bool, width: int) -> None:
     """The tree on the left, times in the middle, bars over the trace's whole time on the right."""
+    from rich.cells import cell_len
+
     labels = [_label(line) for line in lines]
     services = [clean(line.service) for line in lines]
     times = [took(line.duration_us) for line in lines]
     paths = [took(line.path_us) if line.path_us else "" for line in lines]
-    service_width = min(max(map(len, (*services, "service"))), 18)
+    service_width = min(max(map(cell_len, (*services, "service"))), 18)
     time_width = max(map(len, (*times, "took")))
     path_width = max(map(len, (*paths, "on path")))
     rest = width - service_width - time_width - path_width - 8
-    label_width = min(max(map(len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest // 3)))
+    label_width = min(max(map(cell_len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest // 3)))
     bar_width = max(_LEAST_BAR, rest - label_width)
     head = (
         f"{'span':<{label_width}}  {'service':<{service_width}}  {'took':>{time_width}}  "
@@ -37,12 +39,19 @@ def write_waterfall(out: TextIO, trace: Trace, lines: Sequence[WaterfallLine], *
     )
     out.write((f"\x1b[2m{head}\x1b[0m" if color else head) + "\n")
     for line, label, service, time, path in zip(lines, labels, services, times, paths, strict=True):
-        name = f"{_cut(label, label_width):<{label_width}}"
+        name = _cell(label, label_width)
         if line.errors:
             name = paint(name, State.FAIL, color)
-        drawn = bar(line.stretches, trace.duration_us, bar_width).rstrip()
+        drawn = bar(line.stretches, trace.duration_us, bar_width)
         times_of = f"{time:>{time_width}}  {path:>{path_width}}"
-        out.write(f"{name}  {_cut(service, service_width):<{service_width}}  {times_of}  {drawn}".rstrip() + "\n")
+        out.write(f"{name}  {_cell(service, service_width)}  {times_of}  {drawn}".rstrip() + "\n")
+
+
+def _cell(text: str, width: int) -> str:
+    """Exactly so many columns of the terminal, where some characters take two."""
+    from rich.cells import cell_len, set_cell_size
+
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
 def _label(line: WaterfallLine) -> str:
@@ -56,10 +65,6 @@ def _label(line: WaterfallLine) -> str:
         out += f", {line.errors} {'error' if line.errors == 1 else 'errors'}" if line.errors else ""
         out += f", p50 {took(line.median_us)}, max {took(line.longest_us)}"
     return out
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def heading(trace: Trace, *, when: str) -> list[str]:
