@@ -61,7 +61,7 @@ class Backend:
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
-    """A Prometheus, Elasticsearch and PagerDuty in one: it knows the version and the time, and may want a token."""
+    """A Prometheus, Elasticsearch, Jaeger and PagerDuty in one: it knows the version and the time, and may want a token."""
     state = Backend("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,6 +73,8 @@ def backend() -> Iterator[Backend]:
                 self.answer(200, {"nodes": {"n": {"version": "8.19.21"}}})
             elif "_field_caps" in self.path:
                 self.answer(200, {"indices": ["logs-app-prod"], "fields": {}})
+            elif self.path == "/api/services":
+                self.answer(200, {"data": ["shop"], "errors": None})
             elif "buildinfo" in self.path:
                 self.answer(200, {"status": "success", "data": {"version": "9.9.9"}})
             else:
