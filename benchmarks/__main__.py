@@ -12,6 +12,7 @@ from benchmarks.log_page import log_page
 from benchmarks.pairs import Figure
 from benchmarks.signals import slowest_signal
 from benchmarks.startup import check_startup, help_startup
+from benchmarks.trace_decode import trace_decode
 from tests.servers.build import Missing
 
 COALESCED = (coalesced_requests, coalesced_cpu, coalesced_httpx)
@@ -24,7 +25,7 @@ def main() -> int:
     figures: list[Figure] = []
     failed = 0
     print(f"{'figure':<20}{'ratio':>9}{'goal':>8}        what")
-    for measure in (help_startup, check_startup, engine_range, log_page, slowest_signal, *COALESCED):
+    for measure in (help_startup, check_startup, engine_range, log_page, trace_decode, slowest_signal, *COALESCED):
         try:
             one = measure()
         except (Missing, RuntimeError) as reason:

@@ -40,7 +40,7 @@ def ours(body: bytes) -> Any:
 
 
 def answer_body() -> bytes:
-    """An answer of Jaeger's as OpenTelemetry's instrumentations fill it: ten tags a span, events in some."""
+    """An answer of Jaeger's with what OpenTelemetry says an HTTP span has: fourteen tags a span, events in some."""
     chance = random.Random(SEED)
     trace_id = f"{chance.getrandbits(128):032x}"
     ids = [f"{chance.getrandbits(64):016x}" for _ in range(SPANS)]
@@ -89,9 +89,13 @@ def _attributes(chance: random.Random) -> dict[str, Any]:
         "http.route": "/v1/redeem/{code}",
         "http.response.status_code": chance.choice((200, 200, 200, 500)),
         "server.address": "wallet.games.svc.cluster.local",
+        "server.port": 8443,
         "network.peer.address": f"10.1.{chance.randrange(256)}.{chance.randrange(256)}",
+        "network.peer.port": chance.randrange(1024, 65536),
+        "network.protocol.version": "1.1",
         "user_agent.original": "Go-http-client/1.1",
         "url.path": "/v1/redeem/SPRING",
+        "url.scheme": "https",
     }
 
 
