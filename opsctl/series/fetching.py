@@ -6,11 +6,11 @@ Must never take a truncated answer for a whole one: what cannot be had within th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 from opsctl.core.signals import Absent, Failed, Measured, Reason
-from opsctl.core.traces import Span, Trace, TracePage, trace_of
+from opsctl.core.traces import Trace, TracePage, trace_of
 from opsctl.ports.traces import TraceQuery, TraceSource
 from opsctl.series.source import Deadline, NotCountedError, time_of
 
@@ -39,22 +39,28 @@ class Search:
         )
 
 
-@dataclass(slots=True)
 class Traces:
-    """What was fetched: spans by trace, each once, however often a trace came."""
+    """What was fetched: whole traces, each once, however often one came."""
 
-    _spans: dict[str, dict[tuple[str, str, str, int], Span]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._traces: dict[str, Trace] = {}
 
     def add(self, traces: Iterable[Trace]) -> None:
         """Keep the spans of some traces."""
         for trace in traces:
-            kept = self._spans.setdefault(trace.trace_id, {})
-            for span in trace.spans:  # both sides of a call may have one id, and so may a span that was sent twice
-                kept.setdefault((span.span_id, span.service, span.kind, span.start_us), span)
+            before = self._traces.get(trace.trace_id)
+            self._traces[trace.trace_id] = trace if before is None else _merged(before, trace)
 
     def __iter__(self) -> Iterator[Trace]:
-        for trace_id, spans in self._spans.items():
-            yield trace_of(trace_id, tuple(spans.values()))
+        return iter(self._traces.values())
+
+
+def _merged(one: Trace, other: Trace) -> Trace:
+    """Both answers' spans: a later answer may have more, and both sides of a call may have one id."""
+    if one is other or one.spans == other.spans:
+        return one
+    spans = {(span.span_id, span.service, span.kind, span.start_us): span for span in (*one.spans, *other.spans)}
+    return trace_of(one.trace_id, tuple(spans.values()))
 
 
 class Fetch:

@@ -27,7 +27,7 @@ from tests.unit.demo.minutes import FIRST, telemetry
 
 HERE = Path(__file__).parent
 MINUTE = timedelta(minutes=1)
-BEFORE, AFTER = 12, 20  # minutes of telemetry before the fault begins and after
+BEFORE, AFTER = 12, 16  # minutes of telemetry before the fault begins and after
 BEGIN = datetime.fromtimestamp(FIRST * 60, UTC)
 LATE = timedelta(seconds=30)  # the offset of logs and traces
 
@@ -94,9 +94,9 @@ def test_a_fault_fires_the_rules_that_it_must_and_no_other(fault: str) -> None:
             print(f"{fault}: {name} after {firing[0]:g} of {by} min")
 
 
-@pytest.mark.parametrize("hour", [0, 6, 12, 19])
+@pytest.mark.parametrize("hour", [6, 19])
 def test_a_healthy_day_wakes_nobody(hour: int) -> None:
-    """Half an hour of the night, of the morning, of noon and of the evening's peak: nothing fires, all rules see."""
+    """Half an hour of the morning's low and of the evening's peak: nothing fires, and all rules see."""
     first = hour * 60 - FIRST % 1440
     start = BEGIN + (first + 12) * MINUTE
     sources = _sources("", range(first, first + 31))
