@@ -144,6 +144,16 @@ class FieldMap:
         """The times of the records: one leaf, or one for each precision where indices differ."""
         return tuple(leaf for leaf in self._of("@timestamp") if leaf.type in {"date", "date_nanos"})
 
+    @cached_property
+    def untimed(self) -> tuple[str, ...]:
+        """What makes an answer not whole: indices whose times are none that can be searched."""
+        return tuple(
+            f"@timestamp is of the type {leaf.type} in {', '.join(sorted(leaf.indices or ('every index',)))}: "
+            "their lines are left out"
+            for leaf in self._of("@timestamp")
+            if leaf.type not in {"date", "date_nanos"}
+        )
+
     def known(self, field: str) -> bool:
         """Whether the mapping has it; what every log record has is known always."""
         return field in KNOWN_AS or bool(self.leaves(field))

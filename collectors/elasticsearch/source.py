@@ -109,7 +109,10 @@ class ElasticsearchSource:
             more = self._pages.next(answer, records, pit, at, limit, oldest_first, deadline)
         except HttpProblem as wrong:
             return self._failed(wrong, begun)
-        warnings = missing_parts(answer.shards, answer.timed_out, answer.clusters)
+        warnings = (
+            *missing_parts(answer.shards, answer.timed_out, answer.clusters),
+            *(one_line(words) for words in mapping.fields.untimed),
+        )
         notes = (*mapping.notes, *question.notes)
         return self._reading(LogPage(records, more), not records, warnings, notes, begun)
 
@@ -125,6 +128,7 @@ class ElasticsearchSource:
                 return self._no_index(mapping, begun)
             question = Question(query, mapping.fields)
             counts = Counts(by, step, self._series_cap)
+            warnings |= dict.fromkeys(one_line(words) for words in mapping.fields.untimed)
             for part in parts(mapping.fields, by):
                 for index in _in_urls(part.indices) or [list(self._index)]:
                     after: Any = None
