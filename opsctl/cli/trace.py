@@ -72,7 +72,8 @@ def search(
     if form == "json":
         _write_search(query, service, reading, traces, truncated)
     else:
-        _print_search(run, traces, form)
+        if page or isinstance(reading, Absent):
+            _print_search(run, traces, form)
         _say_search(run, query, reading, traces, truncated, seconds(run, timeout))
     finish(reading)
 
@@ -197,38 +198,45 @@ def _worse(readings: Sequence[Reading[Trace]]) -> dict[str, Any]:
 
 def _print_search(run: Frame, traces: list[Trace], form: str) -> None:
     from opsctl.render.table import Column, write_rows
+    from opsctl.views.traces import moment_of
+
+    if form == "plain":
+        names = ("start", "duration_us", "spans", "errors", "trace", "service", "operation")
+        rows = [
+            [
+                moment_of(t.start_us).isoformat(),
+                *map(str, (t.duration_us, len(t.spans), t.errors)),
+                *(t.trace_id, t.root.service, t.root.name),
+            ]
+            for t in traces
+        ]
+        write_rows(sys.stdout, [Column(name) for name in names], rows, table=False, color=False)
+        return
+    columns = [Column("start"), Column("took", right=True), Column("spans", right=True), Column("errors")]
+    columns += [Column("trace"), Column("request", wrap=True)]
+    cells = _search_cells(run, traces)
+    write_rows(sys.stdout, columns, cells, table=True, color=run.colored(sys.stdout))
+
+
+def _search_cells(run: Frame, traces: list[Trace]) -> list[list[str]]:
+    """The day is shown where not all of them are of today."""
     from opsctl.render.traces import span_time
     from opsctl.views.traces import moment_of, took
 
-    columns = [
-        Column("start"),
-        Column("took", right=True),
-        Column("spans", right=True),
-        Column("errors"),
-        Column("trace"),
-        Column("service"),
-        Column("operation", wrap=True),
+    today = span_time(run.composition.clock.now(), utc=run.utc)[:10]
+    times = [span_time(moment_of(trace.start_us), utc=run.utc) for trace in traces]
+    shown = times if any(time[:10] != today for time in times) else [time[11:] for time in times]
+    return [
+        [
+            time,
+            took(trace.duration_us),
+            str(len(trace.spans)),
+            f"✖ {trace.errors}" if trace.errors else "",
+            trace.trace_id,
+            f"{trace.root.service} {trace.root.name}",
+        ]
+        for time, trace in zip(shown, traces, strict=True)
     ]
-    plain = form == "plain"
-    cells = []
-    for trace in traces:
-        root = trace.root
-        began = moment_of(trace.start_us)
-        bad = str(trace.errors) if plain else f"✖ {trace.errors}" if trace.errors else ""
-        cells.append(
-            [
-                began.isoformat() if plain else span_time(began, utc=run.utc)[11:],
-                str(trace.duration_us) if plain else took(trace.duration_us),
-                str(len(trace.spans)),
-                bad,
-                trace.trace_id,
-                root.service,
-                root.name,
-            ]
-        )
-    if plain:
-        columns[1] = Column("duration_us")
-    write_rows(sys.stdout, columns, cells, table=not plain, color=run.colored(sys.stdout))
 
 
 def _say_search(
@@ -295,7 +303,9 @@ def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
     if hidden:
         run.say(f"{hidden} spans are in lines with ×; --all shows each")
     single = [line for line in lines if line.count == 1]
-    named = max(single, key=lambda line: (line.errors > 0, line.depth if line.errors else 0, line.path_us), default=None)
+    named = max(
+        single, key=lambda line: (line.errors > 0, line.depth if line.errors else 0, line.path_us), default=None
+    )
     if named is not None:
         run.say(f"next: opsctl trace show {trace.trace_id} --span {named.span_id}")
     for command in log_commands(trace.trace_id):

@@ -225,5 +225,6 @@ def _side(side: Side | None) -> dict[str, int] | None:
 def span_time(at: datetime, *, utc: bool) -> str:
     """Date and time of day to the millisecond, with its zone."""
     here = at if utc else at.astimezone()
-    zone = "Z" if utc else here.strftime("%z")
+    zone = here.strftime("%z")
+    zone = "Z" if zone == "+0000" else zone
     return f"{here:%Y-%m-%d %H:%M:%S}.{here.microsecond // 1000:03d}{zone}"

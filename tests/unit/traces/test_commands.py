@@ -60,8 +60,8 @@ def test_a_failed_backend_is_one_line_and_its_exit_code(
     argv: list[str], reason: Reason, code: int, tmp_path: Path
 ) -> None:
     """The backend is named, nothing is called healthy."""
-    got, _, err = run(tmp_path, argv, Broken(failed(reason)))
-    assert got == code
+    got, out, err = run(tmp_path, argv, Broken(failed(reason)))
+    assert (got, out) == (code, "")
     assert err.splitlines()[-1] == "opsctl: jaeger http://127.0.0.1:9: trouble"
 
 
