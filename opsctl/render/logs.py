@@ -37,7 +37,8 @@ def look(
 ) -> Look:
     """A look that these records fit in."""
     widest = max([least, *(cells(clean(record.service)) for record in records)])
-    return Look(shutil.get_terminal_size((120, 40)).columns, color, utc, wide, day, min(widest, _SERVICE_MAX))
+    columns = shutil.get_terminal_size((120, 40)).columns
+    return Look(columns, color, utc, wide, day, min(widest, _SERVICE_MAX, max(4, columns - 30)))
 
 
 def head(way: Look) -> str:
