@@ -5,6 +5,7 @@ Must never raise for what a backend does, wait past a deadline, or go on asking 
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from opsctl.ports import MetricsSource
 T = TypeVar("T")
 
 _HOPELESS = frozenset({Reason.UNREACHABLE, Reason.DEADLINE, Reason.AUTH})
+_HOPELESS_TOO = _HOPELESS - {Reason.DEADLINE}  # of many questions at once: one of them may be to blame
 GIVE_UP_AFTER = 8
 """So many questions in a row without any answer at all, and the rest of the cycle's are not asked."""
 
@@ -28,7 +30,7 @@ class Asker:
         self.source = source
         self.request_seconds = request_seconds
         self.monotonic = monotonic
-        self.deadline = float("inf")
+        self.deadline = math.inf
         self.questions = 0
         self.whole = 0
         self.first_failure: Failed[Any] | None = None
@@ -41,9 +43,9 @@ class Asker:
         """One question now, or why it was not asked."""
         return self.settled(self.attempt(query, at))
 
-    def attempt(self, query: str, at: datetime) -> Reading[Vector]:
-        """One question that may be asked again in parts: what comes of it is not held against the backend yet."""
-        return self._ask(lambda left: self.source.instant(query, at, left))
+    def attempt(self, query: str, at: datetime, *, parts: int = 1, most_seconds: float = math.inf) -> Reading[Vector]:
+        """A question that may be asked again in its parts: what comes of it is not held against the backend yet."""
+        return self._ask(lambda left: self.source.instant(query, at, min(left, most_seconds)), parts)
 
     def settled(self, reading: Reading[T]) -> Reading[T]:
         """What a question finally came to."""
@@ -59,7 +61,7 @@ class Asker:
         """One look back, or why it was not made."""
         return self.settled(self._ask(lambda left: self.source.range(query, start, end, step, left)))
 
-    def _ask(self, question: Callable[[float], Reading[T]]) -> Reading[T]:
+    def _ask(self, question: Callable[[float], Reading[T]], parts: int = 1) -> Reading[T]:
         left = min(self.request_seconds, self.deadline - self.monotonic())
         if left <= 0:
             return self.late()
@@ -70,7 +72,7 @@ class Asker:
             reading = question(left)
         except Exception as bug:  # noqa: BLE001  a source that breaks its contract must cost its own readings only
             reading = Failed(Reason.MALFORMED, f"{type(bug).__name__}: {bug}", self.source.name)
-        self._count(reading)
+        self._count(reading, parts)
         return reading
 
     @property
@@ -97,12 +99,12 @@ class Asker:
         message = f"not asked: {GIVE_UP_AFTER} questions got no answer ({first.message})"
         return Failed(first.reason, message, self.source.name)
 
-    def _count(self, reading: Reading[Any]) -> None:
+    def _count(self, reading: Reading[Any], parts: int) -> None:
         with self._lock:
             self.questions += 1
             if not isinstance(reading, Failed):
                 self.whole += 1
-            elif reading.reason in _HOPELESS:
+            elif reading.reason in (_HOPELESS if parts == 1 else _HOPELESS_TOO):
                 self._in_vain += 1
                 self._hopeless = self._hopeless or reading
 

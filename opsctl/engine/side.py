@@ -20,7 +20,7 @@ from opsctl.core.signals import Absent, Reading, Signal, Vector
 from opsctl.core.slo import Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine.asking import Asker, gather
-from opsctl.engine.batches import Question, answered
+from opsctl.engine.batches import HEAVY, Question, answered
 
 BUDGET_EVERY = timedelta(minutes=15)
 BUDGET_KEPT = timedelta(hours=24)
@@ -50,8 +50,8 @@ class Side:
         """Ask and judge."""
         asker = self.asker
         begun = asker.monotonic()
-        answers = self.ask(self.questions(), asker.deadline, hang_up=True)
-        present = self.ask(self.presence(answers), asker.deadline, hang_up=True)
+        answers = answered(asker, self.questions(), asker.deadline, hang_up=True)
+        present = answered(asker, self.presence(answers), asker.deadline, hang_up=True)
         budgets = self.budgets(self.budgets_until)
         judged = self.judge(answers, present, budgets)
         return Found(judged, budgets, asker.monotonic() - begun)
@@ -79,10 +79,6 @@ class Side:
 
         return list(dict.fromkeys((presence_query(name), when) for rule, when in empty for name in rule.metrics))
 
-    def ask(self, questions: Sequence[Question], deadline: float, *, hang_up: bool) -> dict[Question, Reading[Vector]]:
-        """Every question's reading."""
-        return answered(self.asker, questions, deadline, hang_up=hang_up)
-
     def budgets(self, deadline: float) -> dict[str, BudgetAnswer]:
         """Each SLO's budget: the remembered answer while it is young, else asked now."""
         out, due = {}, []
@@ -97,7 +93,7 @@ class Side:
         questions = dict.fromkeys(
             (text, self.at) for slo in due for text in (slo.queries[slo.period].part, slo.queries[slo.period].total)
         )
-        found = self.ask(list(questions), deadline, hang_up=False)
+        found = answered(self.asker, list(questions), deadline, hang_up=False, most_members=HEAVY)
         answers = {text: reading for (text, _), reading in found.items()}
         for slo in due:
             out[slo.uid] = _budget(budget_answer(slo, self.at, answers), self.memory.budgets.get(slo.uid), self.at)

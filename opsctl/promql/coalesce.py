@@ -130,8 +130,9 @@ class Batch:
         return Batch((self.members[number],), self.split)
 
 
-def coalesced(texts: Sequence[str], most_bytes: int) -> list[Batch]:
+def coalesced(texts: Sequence[str], most_bytes: int, most_members: int = 10_000) -> list[Batch]:
     """Every text in exactly one batch, in few batches; none is asked with more than `most_bytes` of UTF-8."""
+    most = (most_bytes, most_members)
     out: list[Batch] = []
     families: dict[tuple[str, ...], list[tuple[str, tuple[str, ...]]]] = {}
     named: list[Member] = []
@@ -143,19 +144,19 @@ def coalesced(texts: Sequence[str], most_bytes: int) -> list[Batch]:
         parts = STRINGS.split(text)
         families.setdefault(tuple(parts[::2]), []).append((text, tuple(parts[1::2])))
     if named:
-        out += _packed(named, _BY_NAME, most_bytes)
+        out += _packed(named, _BY_NAME, *most)
     for form, of in families.items():
         if len(of) == 1 or len(form) == 1:
             out += (Batch((Member(text, literals, ""),)) for text, literals in of)
         else:
-            out += _of_family(form, of, most_bytes)
+            out += _of_family(form, of, most)
     return out
 
 
 _BY_NAME = Split("__name__", (0,), False, ("count by (__name__) ({__name__=~", 0, "})"))
 
 
-def _of_family(form: tuple[str, ...], of: list[tuple[str, tuple[str, ...]]], most_bytes: int) -> list[Batch]:
+def _of_family(form: tuple[str, ...], of: list[tuple[str, tuple[str, ...]]], most: tuple[int, int]) -> list[Batch]:
     """The batches of texts that are the same but for their string literals, split by the label that leaves fewest."""
     best: list[tuple[Split | None, list[Member]]] = [(None, [Member(*one, "")]) for one in of]
     for split in splits(form):
@@ -167,7 +168,7 @@ def _of_family(form: tuple[str, ...], of: list[tuple[str, tuple[str, ...]]], mos
         if split_ is None or len(members) == 1:
             out += (Batch((member,)) for member in members)
         else:
-            out += _packed(members, split_, most_bytes)
+            out += _packed(members, split_, *most)
     return out
 
 
@@ -186,7 +187,7 @@ def _groups(split: Split, of: list[tuple[str, tuple[str, ...]]]) -> list[tuple[S
     return [*((split, members) for members in groups.values()), *alone]
 
 
-def _packed(members: list[Member], split: Split, most_bytes: int) -> Iterator[Batch]:
+def _packed(members: list[Member], split: Split, most_bytes: int, most_members: int) -> Iterator[Batch]:
     """As many members at once as fit."""
     empty = len(Batch((members[0], members[0]), split).text.encode()) * 2
     times = sum(piece in split.slots for piece in split.pieces if isinstance(piece, int))
@@ -194,7 +195,7 @@ def _packed(members: list[Member], split: Split, most_bytes: int) -> Iterator[Ba
     size = empty
     for member in members:
         more = times * (len(render(Text(quote_meta(member.value))).encode()) - 1)
-        if taken and size + more > most_bytes:
+        if taken and (size + more > most_bytes or len(taken) == most_members):
             yield Batch(tuple(taken), split)
             taken, size = [], empty
         taken.append(member)
