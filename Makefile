@@ -1,18 +1,23 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench servers promqltest wheel clean
+.PHONY: help demo demo-real test check bench servers promqltest wheel clean
 VENV := .venv
 BIN := $(VENV)/bin
 FAULT ?= promo-surge
 SEED ?= 7
+STAY ?= 0
+comma := ,
 DIR ?= $(or $(OPSCTL_TEST_DATA),../shared/data)/promqltest
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t h; do printf '  make %-12s %s\n' "$$t" "$$h"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t h; do printf '  make %-12s %s\n' "$$t" "$$h"; done
 
 demo: $(VENV)/run.stamp ## the whole main job on an embedded platform: FAULT=name SEED=n
 	@$(BIN)/opsctl demo --fault '$(FAULT)' --seed '$(SEED)'
+
+demo-real: $(VENV)/dev.stamp ## the same on a real Prometheus, Jaeger and Elasticsearch: FAULT=name STAY=1 leaves them up
+	@STAY='$(STAY)' $(BIN)/python -m tests.demo_real --fault '$(FAULT)' --seed '$(SEED)'
 
 test: $(VENV)/dev.stamp ## every test; builds the real servers it needs once, into the user's cache
 	@$(BIN)/python -m tests.servers
@@ -24,7 +29,7 @@ check: $(VENV)/dev.stamp ## import contracts, mypy --strict, ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-bench: $(VENV)/dev.stamp ## ratios measured in one run, to the terminal and build/bench.json
+bench: $(VENV)/bench.stamp ## ratios measured in one run, to the terminal and build/bench.json
 	@$(BIN)/python -m tests.servers
 	@$(BIN)/python -m benchmarks
 
@@ -68,3 +73,7 @@ $(VENV)/run.stamp: pyproject.toml
 $(VENV)/dev.stamp: pyproject.toml
 	$(call make_venv,.[dev])
 	@touch $(VENV)/run.stamp
+
+$(VENV)/bench.stamp: pyproject.toml
+	$(call make_venv,.[dev$(comma)bench])
+	@touch $(VENV)/dev.stamp $(VENV)/run.stamp

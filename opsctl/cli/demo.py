@@ -87,6 +87,10 @@ class Stage:
         finally:
             self.busy = False
 
+    def begin(self, fault: Fault) -> None:
+        """Let the fault begin now."""
+        self.platform.inject(fault.name, self.clock.now())
+
     def incidents(self) -> list[dict[str, Any]]:
         """The incidents as PagerDuty knows them."""
         import json
@@ -217,7 +221,7 @@ class Story:
         """Act 2: the fault begins, and cron goes on."""
         stage = self.stage
         begun = stage.clock.now()
-        stage.platform.inject(self.fault.name, begun)
+        stage.begin(self.fault)
         self.act(2, "It breaks")
         say(
             *textwrap.wrap(

@@ -20,6 +20,7 @@ from opsctl.demo.platform import Platform
 from opsctl.demo.telemetry.minutes import Telemetry
 
 TICK_SECONDS = 1.0
+_UNSEEN_MINUTES = 5  # that are made up for after a pause
 
 
 class Traces(Protocol):
@@ -63,18 +64,25 @@ class LivePlatform:
         self._make(int(at.timestamp() // 60) + 1)
         self._send(at)
 
+    def catch_up(self, minutes: int) -> None:
+        """Send the last minutes that are over, so that there is a recent past; stepping goes on from there."""
+        over = int(self.now().timestamp() // 60)
+        self.platform.advance(self.now())
+        self.send_minutes(range(over - minutes + 1, over + 1))
+        self._made = over
+
     def send_minutes(self, minutes: Sequence[int]) -> None:
         """Send whole minutes of the past, with their original times."""
         for minute in minutes:
             self._deliver(self.telemetry.traces(minute), self.telemetry.records(minute))
 
     def _make(self, current: int) -> None:
-        """The telemetry of the minute that is under way, and of none that passed unseen."""
-        if self._made is not None and self._made >= current:
-            return
+        """The telemetry of the minute that is under way, and of those that passed unseen."""
+        first = current if self._made is None else max(self._made + 1, current - _UNSEEN_MINUTES)
+        for minute in range(first, current + 1):
+            self._pending = sorted([*self._pending, *self.telemetry.traces(minute)], key=_end)
+            self._unsaid = sorted([*self._unsaid, *self.telemetry.records(minute)], key=_at)
         self._made = current
-        self._pending = sorted([*self._pending, *self.telemetry.traces(current)], key=_end)
-        self._unsaid = sorted([*self._unsaid, *self.telemetry.records(current)], key=_at)
 
     def _send(self, at: datetime) -> None:
         ended = bisect_right(self._pending, at.timestamp() * 1e6, key=_end)

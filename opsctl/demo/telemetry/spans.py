@@ -103,21 +103,29 @@ def _spans(
 
 def _own_attributes(plan: Plan, row: Row) -> Callable[[int], dict[str, Value]] | None:
     """What only this trace's span has, as a function of its number; None where there is nothing."""
-    if row.step.keyed:
-        keys = idempotency_keys(plan)
-        users = plan.people.user
-        return lambda at: {"gaming.idempotency_key": keys[at], "user.id": users[at]}
     if row.step.kind == "consumer":
         expired = plan.expired.tolist()
         return lambda at: {"gaming.ticket.outcome": "expired" if expired[at] else "matched"}
-    if row.parent is None:
-        users = plan.people.user
-        sampled: dict[str, Value] = {"gaming.sampled": "always"} if plan.asked.shape.name in ALWAYS_SAMPLED else {}
-        if plan.asked.variant == "orphan":
-            homes = [REGIONS[1 - region] for region in plan.region.tolist()]
-            return lambda at: {"user.id": users[at], "gaming.home_region": homes[at], **sampled}
-        return lambda at: {"user.id": users[at], **sampled}
-    return None
+    keys = idempotency_keys(plan) if row.step.keyed else None
+    root = _root_attributes(plan) if row.parent is None else {}
+    if keys is None and row.parent is not None:
+        return None
+    users = plan.people.user
+    homes = [REGIONS[1 - region] for region in plan.region.tolist()] if plan.asked.variant == "orphan" else None
+
+    def own(at: int) -> dict[str, Value]:
+        found: dict[str, Value] = {"user.id": users[at], **root}
+        if keys is not None:
+            found["gaming.idempotency_key"] = keys[at]
+        if homes is not None:
+            found["gaming.home_region"] = homes[at]
+        return found
+
+    return own
+
+
+def _root_attributes(plan: Plan) -> dict[str, Value]:
+    return {"gaming.sampled": "always"} if plan.asked.shape.name in ALWAYS_SAMPLED else {}
 
 
 def idempotency_keys(plan: Plan) -> list[str]:
