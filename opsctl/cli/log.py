@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 FORMS = ("table", "wide", "plain", "json", "ndjson")
 COLUMNS = 60
+_BESIDE_BARS = 30  # columns of words
 PAGE_MAX = 10_000
 LINES_MAX = 100_000
 
@@ -69,9 +71,7 @@ def search(
     page = answer(run, reading, flags)
     counts: Reading[LogCounts] | None = None
     if form in {"table", "wide", "json"} and page is not None:
-        from opsctl.views.logs import step_for
-
-        counts = run.composition.logs.count(query, step_for(start, end, COLUMNS), (), time)
+        counts = run.composition.logs.count(query, _step(start, end, form), (), time)
     found = _Found(query, reading, page, counts, oldest_first)
     if form == "json":
         _write_document(found)
@@ -156,6 +156,16 @@ def patterns(
 
 
 # -- what search and tail share
+
+
+def _step(start: datetime, end: datetime, form: str) -> timedelta:
+    """As long a step as its bars have room for."""
+    from opsctl.views.logs import step_for
+
+    room = COLUMNS
+    if form != "json":
+        room = min(COLUMNS, max(get_terminal_size((120, 40)).columns - _BESIDE_BARS, 10))
+    return step_for(start, end, room)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ class LogSource(Protocol):
         """At most `limit` (≤ 10,000) records, newest first; `cursor` of a page goes on where it ended.
 
         A cursor stays good when records arrive meanwhile, and says where it was when the server forgot it. Shards that
-        did not answer make it `Failed(partial)` with what came; no index and no record are `Absent`.
+        did not answer make it `Failed(partial)` with what came; no index and no record, also at a cursor, are `Absent`.
+        Notes say what is not exact: an index that is missing, a field that is compared by words. `Failed(rejected)`
+        names a field of a condition that is not in the mapping, and near ones.
         """
         ...
 
@@ -38,7 +40,8 @@ class LogSource(Protocol):
 
         `by` are ECS names; labels of the answer are those names with `_` for every other character. A record
         without such a field counts under "" for it. `Failed(rejected)` names a field that is not in the mapping, and
-        near ones. Nothing at all is `Measured` with no buckets where the index is there, `Absent` where it is not.
+        near ones; a field with several values counts under each. Nothing at all is `Measured` with no buckets where the
+        index is there, `Absent` where it is not.
         """
         ...
 
