@@ -105,7 +105,7 @@ def transport(good: bytes, api: str) -> list[Case]:
              Reason.MALFORMED, "cut"),
         Case("NUL bytes", says(b"\x00" * 500), Reason.MALFORMED, f"not {api} JSON"),
         Case("a deep nest", says(good[:1] + b"[" * 200_000), Reason.MALFORMED, f"not {api}"),
-        Case("JSON of another kind", says(b'{"took": 3, "hits": {}}'), Reason.MALFORMED, f"not {api}'s"),
+        Case("JSON of another kind", says(b'{"took": 3, "hits": {}}'), Reason.MALFORMED, f"not {api}"),
         Case("401", says(HTML, "401 Unauthorized", "text/html"), Reason.AUTH, "401"),
         Case("403", says(b"no\nway", "403 Forbidden", "text/plain"), Reason.AUTH, "403"),
         Case("404 of a wrong prefix", says(b"404 page not found\n", "404 Not Found", "text/plain"),

@@ -15,16 +15,7 @@ from typing import Any
 import pytest
 
 from opsctl.cli.main import main
-from tests.integration.test_bad_prometheus import (
-    HTML,
-    OK_HEAD,
-    SECRET,
-    drips_its_body,
-    flood_after,
-    resets,
-    says,
-    sends,
-)
+from tests.integration.bad_answers import HTML, OK_HEAD, SECRET, drips, floods, resets, says, sends
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.jaeger import Jaeger
 from tests.servers.misbehaving import Behaviour, Misbehaving
@@ -67,7 +58,7 @@ class Case:
 
 CASES = (
     Case("hangs", lambda exchange: exchange.hold()),
-    Case("drips", drips_its_body),
+    Case("drips", drips(OK_HEAD + b"Content-Length: 500\r\n\r\n", b"{" + b" " * 499)),
     Case("resets", resets),
     Case("HTML", says(HTML, "200 OK", "text/html", PRODUCT)),
     Case("truncated", sends(ES_HEAD + b"Content-Length: 5000\r\n\r\n" + b'{"took": 1, "data": [')),
@@ -76,7 +67,7 @@ CASES = (
         "wrong types",
         says(b'{"data": 7, "status": 3, "hits": "x", "id": [], "indices": 1}', "200 OK", "application/json", PRODUCT),
     ),
-    Case("huge", flood_after(ES_HEAD + b"\r\n", b" " * 65536)),
+    Case("huge", floods(ES_HEAD + b"\r\n", b" " * 65536)),
     Case("401", says(HTML, "401 Unauthorized", "text/html", PRODUCT), 4),
     Case("403", says(b"{}", "403 Forbidden", "application/json", PRODUCT), 4),
     Case("429", says(b"{}", "429 Too Many Requests", "application/json", PRODUCT)),

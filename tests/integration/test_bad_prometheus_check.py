@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_bad_prometheus import CASES, SECRET, Case, ok, says
+from tests.integration.bad_answers import SECRET, Case, says
+from tests.integration.test_bad_prometheus import CASES, ok
 from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
 
 CATALOGUE = "services:\n  - {name: wallet, tier: 1, team: money}\n"

@@ -13,17 +13,8 @@ import pytest
 from collectors.prometheus import PrometheusSource
 from opsctl.core.exploring import RuleQuery, SeriesQuery
 from opsctl.core.signals import Failed, Measured, Reading, Reason
-from tests.integration.test_bad_prometheus import (
-    AT,
-    CASES,
-    DEADLINE_SECONDS,
-    SLACK_SECONDS,
-    Case,
-    check_line,
-    says,
-    serve,
-    source_of,
-)
+from tests.integration.bad_answers import DEADLINE_SECONDS, SLACK_SECONDS, Case, says
+from tests.integration.test_bad_prometheus import AT, CASES, check_line, serve, source_of
 from tests.servers.misbehaving import Behaviour, Misbehaving
 
 __all__ = ["serve"]
@@ -67,7 +58,7 @@ def test_looking_around_fails_the_same_way(case: Case, what: str, serve: Callabl
     """By POST and by GET; a 404 is a question that this server does not know."""
     begun = time.monotonic()
     failed = check_line(explore(serve(case.behave).url, what))
-    reason = Reason.UNSUPPORTED if case.name == "404 of Prometheus" else case.reason
+    reason = Reason.UNSUPPORTED if case.name == "404 of a wrong prefix" else case.reason
     assert (failed.reason, case.words in failed.message) == (reason, True), failed.message
     assert time.monotonic() - begun < DEADLINE_SECONDS + SLACK_SECONDS
 
