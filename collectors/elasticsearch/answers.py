@@ -15,6 +15,7 @@ from opsctl.http import Answer, HttpProblem, one_line, status_problem
 
 T = TypeVar("T")
 
+_FORGOTTEN = "search_context_missing_exception"
 NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
 
 
@@ -123,9 +124,14 @@ def refusal(status: int, body: bytes, kind: str, address: str) -> HttpProblem:
         return HttpProblem(reason, f"answered {status}: {one_line(said)}", status=status)
     if said.type == "index_not_found_exception":
         return MissingIndex(one_line(said.resource or said.index or "", 120))
-    if status == 404 and any(cause.type == "search_context_missing_exception" for cause in said.root_cause):
+    if status == 404 and any(cause.type == _FORGOTTEN for cause in said.root_cause):
         return Forgotten(Reason.MALFORMED, "the server forgot the point in time", status=status)
     return HttpProblem(reason, f"answered {status}: {why(said)}", status=status)
+
+
+def forgotten(shards: Shards) -> bool:
+    """Whether a shard no longer knows the point in time."""
+    return any(failure.reason.type == _FORGOTTEN for failure in shards.failures)
 
 
 def why(cause: Cause) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.elasticsearch.answers import NOT_JSON, Forgotten, decoded
+from collectors.elasticsearch.answers import NOT_JSON, Forgotten, decoded, forgotten
 from collectors.elasticsearch.fields import FieldMap
 from collectors.elasticsearch.hits import SearchAnswer, place_of
 from collectors.elasticsearch.question import Clause
@@ -88,6 +88,8 @@ class Pages:
                 ),
             )
             answer = decoded(body, SearchAnswer)
+            if at is not None and forgotten(answer.shards):  # by some shards: they would be missing from here on
+                raise Forgotten(Reason.MALFORMED, "the server forgot a part of the point in time")
         except HttpProblem as wrong:
             self._leave(pit, wrong, deadline)
             raise

@@ -96,8 +96,16 @@ class Question:
             return self._level(severity_of(value))
         if field in _ID_DIGITS:
             return _any(self._ids(field, _forms(field, value)))
-        clauses = [_in(leaf, clause) for leaf in self._fields.exact(field) if (clause := _term(leaf, value))]
-        return _any([*clauses, *self._phrases(field, value)])
+        exact = self._fields.exact(field)
+        clauses = [_in(leaf, clause) for leaf in exact if (clause := _term(leaf, value))]
+        clauses += self._phrases(field, value)
+        if not exact and not clauses and (leaves := self._fields.leaves(field)):
+            kind = leaves[0].type
+            raise HttpProblem(
+                Reason.UNSUPPORTED,
+                f"{leaves[0].name} is of the type {kind}, whose values are not compared: use --query-string",
+            )
+        return _any(clauses)
 
     def _phrases(self, field: str, value: str) -> list[Clause]:
         out = []

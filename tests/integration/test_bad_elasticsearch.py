@@ -452,6 +452,39 @@ def test_a_forgotten_point_in_time_is_opened_again_where_it_was(serve: Callable[
     assert '{"ids": {"values": ["1"]}}' in again
 
 
+def test_a_point_in_time_that_some_shards_forgot_is_opened_again(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """A node that went away takes its shards' contexts along: the next page asks anew instead of missing them for good."""
+    lost = {"index": "a", "reason": {"type": "search_context_missing_exception", "reason": "No search context found"}}
+    bodies: list[dict[str, Any]] = []
+
+    def search(exchange: Exchange) -> None:
+        bodies.append(json.loads(exchange.body))
+        half = {**SHARDS, "failed": 1, "failures": [lost]}
+        says(page([HIT], _shards=half) if len(bodies) == 2 else page([HIT]))(exchange)
+
+    source = source_of(serve(then(search)).url)
+    first = source.search(QUERY, DEADLINE_SECONDS, limit=1)
+    assert isinstance(first, Measured)
+    assert isinstance(source.search(QUERY, DEADLINE_SECONDS, limit=1, cursor=first.data.cursor), Measured)
+    source.close()
+    assert ["search_after" in body for body in bodies] == [False, True, False]
+
+
+def test_a_type_that_cannot_be_compared_is_said(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """Not an empty answer."""
+    caps = {"indices": ["i"], "fields": {**CAPS["fields"], "where": field("geo_point")}}  # type: ignore[dict-item]
+    server = serve(lambda exchange: says(caps if b"_field_caps" in exchange.head else {"id": "p"})(exchange))
+    source = source_of(server.url)
+    query = LogQuery(start=QUERY.start, end=QUERY.end, matchers=(FieldMatcher("where", "=", "x"),))
+    reading = source.search(query, DEADLINE_SECONDS)
+    counted = source.count(QUERY, timedelta(minutes=1), ("where",), DEADLINE_SECONDS)
+    source.close()
+    for failed in (reading, counted):
+        assert isinstance(failed, Failed)
+        assert failed.reason in {Reason.UNSUPPORTED, Reason.REJECTED}
+        assert "geo_point" in failed.message
+
+
 def test_a_point_in_time_is_closed(serve: Callable[[Behaviour], Misbehaving]) -> None:
     """At the last page, after an error, and at `close` where somebody read no further."""
     for behave, limit in ((says(page([HIT])), 10), (says({}, "400 x"), 10), (says(page([HIT])), 1)):

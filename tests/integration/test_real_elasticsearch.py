@@ -263,6 +263,35 @@ def test_credentials(
             assert not probe.authorised
 
 
+VALUES = (
+    "", "a", "A", "ab", "abc", "a.c", "a b", "a-b", "aa", "aaa", "b", "10", "10.0.0.1", "/api/v1/items", "x\"y", "{a}", "[b]",
+    "größe", "tab\there", "line\nend", "a&b", "a~b", "<1-5>", "#", "@", "a@b.c", "\\", "€", "😀", "wallet-debit",
+)  # fmt: skip
+PATTERNS = (
+    ".*", ".+", "a", "a|b", "a.c", "a\\.c", "[ab]+", "[^ab]+", "a{2}", "a{1,2}", "a{2,}", "(a|b)c?", "(?i)A", "(?i:a)b", "\\d+", "\\D+",
+    "\\w+", "\\W", "\\s", ".*\\s.*", "[[:alpha:]]+", "[[:digit:].]+", "\\Qa.c\\E", "/api/.*", ".*\".*", "\\{a\\}", "\\[b\\]", "gr.ße", "gr..?e",
+    "a&b", "a~b", "<1-5>", "#", "@", ".*@.*", "\\\\", "€", ".", "..?", "wallet-(debit|credit)", "(wallet|pay)-.*", "^a$", "|a", "a*", "(a*)b", "",
+)  # fmt: skip
+
+
+def test_patterns_mean_the_same_as_everywhere(server: Elasticsearch) -> None:
+    """Each pattern fits the same values in Lucene as in PromQL, `.` and classes on odd characters included."""
+    from opsctl.promql.regex import compile_anchored
+
+    index = f"{PREFIX}x-patterns"
+    at = (BEGAN + timedelta(seconds=1)).isoformat()
+    mappings = {"@timestamp": {"type": "date"}, "value": {"type": "keyword"}}
+    put(server, index, *({"@timestamp": at, "message": "m", "value": value} for value in VALUES), mappings=mappings)
+    one = ElasticsearchSource(Endpoint(server.url), index=[index])
+    for pattern in PATTERNS:
+        query = msgspec.structs.replace(ALL, matchers=(FieldMatcher("value", "=~", pattern),))
+        reading = one.search(query, SECONDS)
+        assert isinstance(reading, (Measured, Absent)), (pattern, reading)
+        got = {record.fields["value"] for record in reading.data.records} if isinstance(reading, Measured) else set()
+        assert got == {value for value in VALUES if compile_anchored(pattern).match(value)}, pattern
+    one.close()
+
+
 def login(server: Elasticsearch) -> dict[str, str]:
     """The header of the first user."""
     return {"Authorization": "Basic " + base64.b64encode(f"{server.user}:{server.password}".encode()).decode()}
