@@ -127,7 +127,8 @@ def _sides(
 ) -> list[Side]:
     """A part for each signal that a rule of this run reads."""
     out = []
-    for signal in dict.fromkeys(rule.signal for rule in rules) or (Signal.METRICS,):
+    read = {rule.signal for rule in rules} or {Signal.METRICS}
+    for signal in filter(read.__contains__, Signal):
         asker = Asker(_source(sources, signal), limits.request.total_seconds(), monotonic)
         asker.deadline = deadline
         mine = tuple(rule for rule in rules if rule.signal is signal)

@@ -30,6 +30,7 @@ from opsctl.promql.engine import Engine
 from opsctl.promql.store import SeriesStore
 from tests.servers.fixtures import StartPrometheus
 from tests.unit.engine.fakes import rule, slo
+from tests.unit.series.events import AT, logs_of, record, span, spans_of
 
 END = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
 MINUTES = 150
@@ -249,3 +250,34 @@ def test_few_questions_answer_many_rules_and_bad_ones_cost_themselves(
         unknown = {v.rule.service for v in report.verdicts if v.outcome is Outcome.UNKNOWN and not v.never_had_data}
         assert unknown - {GONE} == {TWICE, HEAVY}  # the embedded engine's cap is also on looking back for who is gone
         assert together < alone
+
+
+def test_series_of_logs_and_spans_are_asked_together_too() -> None:
+    """Names of services that are patterns; one service is not there; a field that no record has is everybody's error."""
+    known = SERVICES[:8]
+    logs = logs_of(
+        record(20.0 * i, service, "ERROR" if (i + n) % 4 == 0 else "INFO", event_action="login")
+        for n, service in enumerate(known)
+        for i in range(40)
+    )
+    spans = spans_of(
+        span(20.0 * i, 100 * n + i + 1, 100 * n + i + 1, service=service, status="error" if i % (n + 2) == 0 else "ok")
+        for n, service in enumerate(known)
+        for i in range(40)
+    )
+    for source, template in (
+        (logs, 'sum(increase(log_record_count_total{service_name=$,severity_text="ERROR"}[5m])) > 3'),
+        (logs, "sum by (event_action) (rate(log_record_count_total{service_name=$}[10m]))"),
+        (logs, 'sum(increase(log_record_count_total{service_name=$,no_such_field="x"}[5m]))'),
+        (
+            spans,
+            'sum(increase(traces_span_metrics_calls_total{service_name=$,status_code="STATUS_CODE_ERROR"}[10m])) > 1',
+        ),
+    ):
+        rules: list[Rule] = [
+            rule(template.replace("$", quoted(service)), name=f"A{n}", uid=f"A{n}")
+            for n, service in enumerate((*known, "not there"))
+        ]
+        _, together, alone = both(source, rules, AT, Memory())
+        assert alone == len(rules)
+        assert together == 1 if "no_such" not in template else together < 3 * len(rules)
