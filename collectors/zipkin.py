@@ -133,7 +133,7 @@ class ZipkinSource:
         try:
             if query.end < query.start:
                 raise HttpProblem(Reason.REJECTED, "the end of a search must not be before its start")
-            found = self._ask("/api/v2/traces", _search(query, asked), begun + timeout_seconds, _decode_traces)
+            found, asked = self._found(query, asked, begun + timeout_seconds)
         except HttpProblem as wrong:
             return self._failed(wrong, begun)
         traces = [_trace(spans) for spans in found if spans]
@@ -196,6 +196,17 @@ class ZipkinSource:
 
     def _ask(self, path: str, params: Mapping[str, str], deadline: float, decode: Callable[[bytes], D]) -> D:
         return self._read(self._get(path, params, deadline), decode)
+
+    def _found(self, query: TraceQuery, asked: int, deadline: float) -> tuple[list[list[_Span]], int]:
+        """What the server found and how many it was asked for: fewer where so many are too many for us."""
+        try:
+            return self._ask("/api/v2/traces", _search(query, asked), deadline, _decode_traces), asked
+        except HttpProblem as wrong:
+            if wrong.reason is not Reason.TOO_LARGE:
+                raise
+            if asked <= query.limit:
+                raise HttpProblem(wrong.reason, f"{wrong.message}: take a lower limit") from wrong
+        return self._found(query, query.limit, deadline)
 
     def _spans(self, trace_id: str, deadline: float) -> list[_Span]:
         """The spans of one trace; none where Zipkin says in words that it is not there."""

@@ -205,15 +205,17 @@ class JaegerSource:
         return Measured(got.data, self.name, took) if got.data else Absent(self.name, took)
 
     def _found(self, query: TraceQuery, asked: int, deadline: float) -> tuple[Got[list[Trace]], int]:
-        """What the server found and how many it was asked for; its memory store refuses more than it can keep."""
+        """What the server found and how many it was asked for: fewer where so many are too many for it or for us."""
         try:
             return self._traces("/api/traces", _search(query, asked), deadline), asked
         except HttpProblem as wrong:
-            if "search depth" not in wrong.message:
+            keeps_less = "search depth" in wrong.message  # the memory store's words
+            if not keeps_less and wrong.reason is not Reason.TOO_LARGE:
                 raise
             if asked <= query.limit:
-                what = f"{wrong.message}: it keeps fewer traces than the limit of {query.limit}"
-                raise HttpProblem(Reason.REJECTED, what, status=wrong.status) from wrong
+                hint = f"it keeps fewer traces than the limit of {query.limit}" if keeps_less else "take a lower limit"
+                reason = Reason.REJECTED if keeps_less else wrong.reason
+                raise HttpProblem(reason, f"{wrong.message}: {hint}", status=wrong.status) from wrong
         return self._found(query, query.limit, deadline)
 
     def _one(self, name: str, deadline: float) -> Got[list[Trace]]:

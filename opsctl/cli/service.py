@@ -39,10 +39,12 @@ def list_(timeout: Timeout = None, output: Output = None, json: Json = False) ->
     if form == "json":
         write_json("service/ls/v1", {"backends": _backends(signals), "services": [_row(s, signals) for s in services]})
     else:
+        from opsctl.render.text import clean
+
         _print_list(run, services, signals, form)
         for one in signals:
             if one.problem and one.status != "not_configured":
-                run.warn(f"{one.signal}: {one.problem}")
+                run.warn(clean(f"{one.signal}: {one.problem}"))
     if refused := [one.problem for one in signals if one.status == "auth"]:
         raise AuthError(refused[0])
     if any(one.problem and one.status != "not_configured" for one in signals):

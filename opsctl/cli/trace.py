@@ -176,7 +176,9 @@ def _whole(run: Frame, trace_id: str, reading: Reading[Trace]) -> Trace:
         finish(reading)
         raise AssertionError("a failed reading without a trace was taken for one with")
     if isinstance(reading, Failed):
-        run.warn(f"partial: {reading.message}")
+        from opsctl.render.text import clean
+
+        run.warn(f"partial: {clean(reading.message)}")
     return trace
 
 
@@ -243,6 +245,7 @@ def _say_search(
     run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool, timeout: float
 ) -> None:
     from opsctl.render.text import clean
+    from opsctl.render.traces import show_command
 
     if isinstance(reading, Absent):
         known = run.composition.traces.services(timeout)
@@ -252,12 +255,12 @@ def _say_search(
         run.say(f"nothing: no trace of {clean(query.service)} fits {between}")
         return
     if isinstance(reading, Failed) and traces:
-        run.warn(f"partial: {reading.message}")
+        run.warn(f"partial: {clean(reading.message)}")
     if truncated and traces:
         run.say(f"there may be more: these are {len(traces)}; --limit shows more, --since and --to choose a time")
     if traces:
         slowest = max(traces, key=lambda trace: (trace.errors > 0, trace.duration_us))
-        run.say(f"next: opsctl trace show {slowest.trace_id}")
+        run.say(f"next: {show_command(slowest.trace_id)}")
 
 
 def _unknown_service(name: str, known: Sequence[str], backend: str) -> UsageError:
@@ -288,7 +291,14 @@ def _write_search(query: TraceQuery, service: str, reading: Reading[Any], traces
 def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
     import shutil
 
-    from opsctl.render.traces import heading, log_commands, span_time, trace_warnings, write_waterfall
+    from opsctl.render.traces import (
+        heading,
+        log_commands,
+        show_command,
+        span_time,
+        trace_warnings,
+        write_waterfall,
+    )
     from opsctl.views.traces import moment_of, waterfall
 
     out = sys.stdout
@@ -307,7 +317,7 @@ def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
         single, key=lambda line: (line.errors > 0, line.depth if line.errors else 0, line.path_us), default=None
     )
     if named is not None:
-        run.say(f"next: opsctl trace show {trace.trace_id} --span {named.span_id}")
+        run.say(f"next: {show_command(trace.trace_id, named.span_id)}")
     for command in log_commands(trace.trace_id):
         run.say(f"logs: {command}")
 
@@ -380,8 +390,7 @@ def _print_compare(run: Frame, a: Trace, b: Trace, found: Sequence[Difference], 
         sides = [shown(side.duration_us) if side else "" if plain else "–" for side in (one.a, one.b)]
         counts = [side.count if side else 0 for side in (one.a, one.b)]
         count = "" if counts == [1, 1] and not plain else f"{counts[0]} → {counts[1]}"
-        service, name = one.path[-1]
-        cells.append([signed(one.own_us), signed(one.duration_us), *sides, count, service, name])
+        cells.append([signed(one.own_us), signed(one.duration_us), *sides, count, one.service, one.operation])
     if not plain:
         for letter, trace in (("a", a), ("b", b)):
             root = trace.root

@@ -12,9 +12,6 @@ import msgspec
 from opsctl.core.trace_shape import NO_PARENT
 from opsctl.core.traces import Trace
 
-Path = tuple[tuple[str, str], ...]
-"""(service, operation) from the root down."""
-
 
 class Side(msgspec.Struct, frozen=True):
     """All spans of one path in one trace; `own_us` is time in which nothing below them ran."""
@@ -26,9 +23,12 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One path; None on the side of the trace that has no such span."""
+    """One operation below one path; None on the side of the trace that has no such span."""
 
-    path: Path
+    service: str
+    operation: str
+    depth: int
+    above: Difference | None
     a: Side | None
     b: Side | None
 
@@ -42,22 +42,40 @@ class Difference(msgspec.Struct, frozen=True):
         """B minus A, without what is below."""
         return (self.b.own_us if self.b else 0) - (self.a.own_us if self.a else 0)
 
+    def callers(self, limit: int) -> list[tuple[str, str]]:
+        """(service, operation) of what is above, the nearest last, at most so many: a tree may be very deep."""
+        out: list[tuple[str, str]] = []
+        at = self.above
+        while at is not None and len(out) < limit:
+            out.append((at.service, at.operation))
+            at = at.above
+        return out[::-1]
+
 
 def differences(a: Trace, b: Trace) -> tuple[Difference, ...]:
     """Every path of either, the greatest difference of own time first."""
-    sides_a, sides_b = _sides(a), _sides(b)
-    found = [Difference(path, sides_a.get(path), sides_b.get(path)) for path in dict.fromkeys([*sides_a, *sides_b])]
+    paths: dict[_Key, int] = {}
+    sides = [_sides(a, paths), _sides(b, paths)]
+    found: list[Difference] = []
+    for (above, service, operation), number in paths.items():  # what is above was numbered before
+        parent = None if above == NO_PARENT else found[above]
+        depth = 0 if parent is None else parent.depth + 1
+        found.append(Difference(service, operation, depth, parent, *(side.get(number) for side in sides)))
     return tuple(sorted(found, key=lambda one: (-abs(one.own_us), -abs(one.duration_us))))
 
 
-def _sides(trace: Trace) -> dict[Path, Side]:
-    """By path, in the order in which the trace is drawn."""
+_Key = tuple[int, str, str]  # (number of the path above, service, operation)
+
+
+def _sides(trace: Trace, paths: dict[_Key, int]) -> dict[int, Side]:
+    """Sums by the number of a path; new paths get the next number."""
     shape = trace.shape
-    paths: dict[int, Path] = {NO_PARENT: ()}
-    out: dict[Path, Side] = {}
+    path_of: dict[int, int] = {NO_PARENT: NO_PARENT}
+    out: dict[int, Side] = {}
     for index in shape.order:
         span = trace.spans[index]
-        path = paths[index] = (*paths[shape.parents[index]], (span.service, span.name))
+        path = paths.setdefault((path_of[shape.parents[index]], span.service, span.name), len(paths))
+        path_of[index] = path
         before = out.get(path, Side(0, 0, 0, 0))
         out[path] = Side(
             before.count + 1,

@@ -16,6 +16,7 @@ from opsctl.render.text import clean
 from opsctl.views.traces import WaterfallLine, bar, moment_of, took
 
 _LEAST_BAR = 12
+_CALLERS = 20  # of one difference, in JSON
 _DEEPEST = 12  # levels that are drawn as an indent; the rest is said as a number
 
 
@@ -131,6 +132,12 @@ def _pairs(values: Mapping[str, Value]) -> Iterator[str]:
         yield f"{clean(name):<{width}}  {clean(shown)}"
 
 
+def show_command(trace_id: str, span_id: str = "") -> str:
+    """What to type for a trace, or for one span of it; ids are what a backend sent, so they are quoted."""
+    command = f"opsctl trace show {shlex.quote(clean(trace_id))}"
+    return f"{command} --span {shlex.quote(clean(span_id))}" if span_id else command
+
+
 def log_commands(trace_id: str, span_id: str = "") -> list[str]:
     """What to type for the log lines of a trace, or of a span and of all below it."""
     trace = shlex.quote(clean(trace_id))
@@ -206,9 +213,12 @@ def span_body(span: Span, began_us: int) -> dict[str, Any]:
 
 
 def difference_body(one: Difference) -> dict[str, Any]:
-    """One aligned path for JSON; differences are B minus A."""
+    """One aligned path for JSON; differences are B minus A, `callers` are the nearest at most."""
     return {
-        "path": [{"service": service, "operation": name} for service, name in one.path],
+        "service": one.service,
+        "operation": one.operation,
+        "depth": one.depth,
+        "callers": [{"service": service, "operation": name} for service, name in one.callers(_CALLERS)],
         "a": _side(one.a),
         "b": _side(one.b),
         "difference_us": one.duration_us,

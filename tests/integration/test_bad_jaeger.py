@@ -333,6 +333,24 @@ def test_a_small_store_is_asked_for_less(serve: Callable[[Behaviour], Misbehavin
     assert "limit of 60" in failed.message
 
 
+def test_what_is_too_large_is_asked_for_again_in_less(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """200 traces to look through are over the cap, 20 are not; where they are as well, it is said."""
+
+    def large(exchange: Exchange) -> None:
+        limit = int(parse_qs(urlsplit(exchange.head.split(b" ")[1].decode()).query)["limit"][0])
+        exchange.answer(GOOD if limit <= 20 else b" " * (2 * MIB))
+
+    server = serve(large)
+    source = source_of(server.url)
+    query = TraceQuery("shop", QUERY.start, QUERY.end, errors_only=True)
+    assert isinstance(source.search(query, 5), Absent)
+    assert [params["limit"] for params in asked(server)] == [["200"], ["20"]]
+    failed = checked(source.search(TraceQuery("shop", QUERY.start, QUERY.end, limit=30), 5), "jaeger ")
+    source.close()
+    assert failed.reason is Reason.TOO_LARGE
+    assert failed.message == "the answer is larger than 1 MiB (limits.body): take a lower limit"
+
+
 def test_span_metrics_that_are_not_configured_are_unsupported(serve: Callable[[Behaviour], Misbehaving]) -> None:
     """501 says so in words."""
     server = serve(says(refusal(501, "metrics querying is currently disabled"), "501 x", "text/plain"))

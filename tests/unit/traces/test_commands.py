@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from collectors.memory_traces import MemoryTraceSource
@@ -193,6 +194,8 @@ def test_hostile_text_reaches_no_terminal(tmp_path: Path) -> None:
     from opsctl.core.traces import Trace
 
     kept.add([Trace(one.trace_id, (one,), (f"warning {evil}",))])
+    named = msgspec.structs.replace(one, trace_id=f"e{evil};ls", span_id=f"5{evil};ls", service="evil-ids")
+    kept.add([Trace(named.trace_id, (named,))])
     for argv in (
         ["trace", "search", f"svc{evil}"],
         ["trace", "search", f"svc{evil}", "-o", "table"],
@@ -203,7 +206,19 @@ def test_hostile_text_reaches_no_terminal(tmp_path: Path) -> None:
         ["trace", "compare", "e", "abc0", "-o", "table"],
         ["service", "deps", "-o", "table"],
         ["trace", "search", evil],
+        ["trace", "search", "evil-ids"],
     ):
         _, out, err = run(tmp_path, argv, kept)
         for line in (out + err).splitlines():
             assert line.replace("\t", " ").isprintable(), argv
+    assert "opsctl trace show 'e\\x1b]0;owned\\x07\\x1b[2J;ls'" in err
+
+
+def test_what_a_backend_says_reaches_no_terminal_raw(tmp_path: Path) -> None:
+    """Messages of failures and partial answers too."""
+    evil = "\x1b[2Jgone\x07"
+    for partial in (None, TracePage(traces()[:1])):
+        broken = Broken(failed(Reason.PARTIAL, evil, partial))
+        for argv in (["trace", "search", "shop"], ["service", "ls"]):
+            _, out, err = run(tmp_path, argv, broken)
+            assert all(line.replace("\t", " ").isprintable() for line in (out + err).splitlines())

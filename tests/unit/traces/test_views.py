@@ -137,14 +137,34 @@ def test_own_time_is_what_no_child_covers() -> None:
 def test_traces_are_aligned_by_path() -> None:
     """The same operation below another one is another path; what is in one only has one side; greatest first."""
     a, b = calls("x", "y"), calls("y", "y", "z", took_us=20 * MS)
-    found = {one.path[-1][1]: one for one in differences(a, b)}
+    found = {one.operation: one for one in differences(a, b)}
     y = found["y"]
     assert y.a is not None
     assert y.b is not None
     assert (y.a.count, y.b.count, y.duration_us) == (1, 2, 30 * MS)
     assert (found["x"].b, found["z"].a) == (None, None)
-    assert [one.path[-1][1] for one in differences(a, b)] == ["y", "z", "x", "buy"]
+    assert [one.operation for one in differences(a, b)] == ["y", "z", "x", "buy"]
+    assert (y.depth, y.callers(9)) == (1, [("shop", "buy")])
     assert all(one.duration_us == one.own_us == 0 for one in differences(a, a))
+
+
+def test_the_same_operation_below_another_is_another_path() -> None:
+    """By its callers, not by its name."""
+    rows = [("buy", None), ("a", 1), ("db", 2), ("b", 1), ("db", 4)]
+    spans = [span(1, n + 1, parent, "s", name, "server", n, 100 - 10 * n) for n, (name, parent) in enumerate(rows)]
+    trace = trace_of(spans[0].trace_id, spans)
+    below = [one.callers(9)[-1][1] for one in differences(trace, trace) if one.operation == "db"]
+    assert sorted(below) == ["a", "b"]
+
+
+def test_a_tree_of_twenty_thousand_levels_is_compared() -> None:
+    """Each level costs the same."""
+    count = 20_000
+    spans = [span(1, n, n - 1 or None, "s", "again", "server", n, 2 * count - 2 * n) for n in range(1, count + 1)]
+    trace = trace_of(spans[0].trace_id, spans)
+    found = differences(trace, trace)
+    assert max(one.depth for one in found) == count - 1
+    assert len(found[-1].callers(20)) <= 20
 
 
 CATALOGUE = Catalogue(
