@@ -285,3 +285,34 @@ def same(ours: Engine, batch: Batch) -> None:
             assert mine[key] == value or (math.isnan(value) and math.isnan(mine[key])) or math.isclose(mine[key], value)
         if parts[number]:
             assert batch.notes(whole.infos, number) == alone.infos
+
+
+# Remarks
+
+
+@pytest.mark.parametrize(
+    ("template", "node"),
+    [
+        ("sum(rate(odd{s=$}[5m]))", "odd"),
+        ("sum(rate(x_total{s=$}[5m])) - sum(rate(odd{s=$}[5m]))", "odd"),
+        ("sum(rate(x_total{s=$}[5m]))\n  - sum(\n  rate(odd{s=$}[5m]))", "odd"),
+    ],
+)
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_remark_points_into_the_rules_own_text(template: str, node: str, coded: bool) -> None:
+    """Servers count bytes, the embedded engine characters; lines are the rule's own."""
+
+    def place(text: str) -> str:
+        before = text[: text.index(node)]
+        line = before.rpartition("\n")[2]
+        return f"({before.count(chr(10)) + 1}:{len(line.encode() if coded else line) + 1})"
+
+    (batch,) = coalesced(texts(template, ("ü", "a", "☃☃☃ long")), 16 * KIB)
+    notes = (f"PromQL info: odd {place(batch.text)}", "PromQL info: of nothing (1:2)", "without a place")
+    for number, member in enumerate(batch.members):
+        assert batch.notes(notes, number) == (
+            f"PromQL info: odd {place(member.text)}",
+            "PromQL info: of nothing",
+            "without a place",
+        )
+    assert batch.one(0).notes(notes, 0) == notes
