@@ -304,8 +304,10 @@ def stay(world: World) -> None:
     stop = threading.Event()
     world.stage.alive.set()
     world.live.catch_up(RECENT_MINUTES)
-    running = threading.Thread(target=world.live.run, args=(stop,), daemon=True)
-    running.start()
+    running = [threading.Thread(target=world.live.run, args=(stop,), daemon=True)]
+    running.append(threading.Thread(target=follow_targets, args=(world, stop), daemon=True))
+    for thread in running:
+        thread.start()
     config = world.stage.config
     say(
         "",
@@ -331,7 +333,17 @@ def stay(world: World) -> None:
         say("", "ending …")
     finally:
         stop.set()
-        running.join(30)
+        for thread in running:
+            thread.join(30)
+
+
+def follow_targets(world: World, stop: threading.Event) -> None:
+    """Prometheus scrapes what is there: a lost region is no target any more."""
+    known = world.pages.scrape()
+    while not stop.wait(2):
+        if (now := world.pages.scrape()) != known:
+            world.prometheus.reconfigure(scrape=now)
+            known = now
 
 
 def listen(platform: Platform) -> None:

@@ -49,7 +49,12 @@ class MetricsPages:
         return f"{host!s}:{port}"
 
     def scrape(self) -> list[tuple[str, str, Mapping[str, str]]]:
-        """What a Prometheus scrapes: job, address and labels of each target, with `__metrics_path__`."""
+        """What a Prometheus scrapes: job, address and labels of each target, with `__metrics_path__`.
+
+        A region of which nothing is left is not among them: who would scrape it went with it.
+        """
+        targets = self._exposition.targets
+        left = {region for region, service in targets if self._exposition.there((region, service))}
         return [
             (
                 JOB,
@@ -61,7 +66,8 @@ class MetricsPages:
                     "service": service,
                 },
             )
-            for region, service in self._exposition.targets
+            for region, service in targets
+            if region in left
         ]
 
     def stop(self) -> None:

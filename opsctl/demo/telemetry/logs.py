@@ -31,7 +31,6 @@ _SAID = {
     "blocked": "message blocked by the filter",
     "rejected": "rejected",
     "review": "sent to review",
-    "expired": "nobody took the ticket in time",
     "ring": "accounts share a device",
 }
 
@@ -98,11 +97,14 @@ def _reasons(plan: Plan, step: Step) -> list[str]:
 
 
 def _text(step: Step, why: int, reason: str) -> str:
+    what = step.saying if step.action == "http-request" else step.action.replace("-", " ")
     if why == SHED:
-        return f"{step.saying} turned away: too many requests"
+        return f"{what} turned away: too many requests"
     if why != FINE:
-        return f"{step.action.replace('-', ' ')} failed: {ERRORS[why][1]}"
-    return f"{step.action.replace('-', ' ')} refused: {_SAID[reason]}" if reason else step.saying
+        return f"{what} failed: {ERRORS[why][1]}"
+    if reason == "expired":
+        return "ticket expired: nobody took it in time"
+    return f"{what} refused: {_SAID[reason]}" if reason else step.saying
 
 
 _SAME: dict[tuple[int, int, str, int], tuple[str, Mapping[str, FieldValue]]] = {}
