@@ -15,6 +15,7 @@ from opsctl.http import Answer, HttpProblem, one_line, status_problem
 
 T = TypeVar("T")
 
+_MISSING = {"index_not_found_exception": "no such index", "index_closed_exception": "index is closed"}
 _FORGOTTEN = "search_context_missing_exception"
 NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
 
@@ -60,11 +61,7 @@ class _Refused(msgspec.Struct):
 
 
 class MissingIndex(HttpProblem):
-    """An index that was named without a wildcard is not there."""
-
-    def __init__(self, index: str) -> None:
-        super().__init__(Reason.REJECTED, f"no such index: {index}", status=404)
-        self.index = index
+    """An index that was named without a wildcard is not there, or closed."""
 
 
 class Forgotten(HttpProblem):
@@ -122,8 +119,9 @@ def refusal(status: int, body: bytes, kind: str, address: str) -> HttpProblem:
         return problem
     if isinstance(said, str):
         return HttpProblem(reason, f"answered {status}: {one_line(said)}", status=status)
-    if said.type == "index_not_found_exception":
-        return MissingIndex(one_line(said.resource or said.index or "", 120))
+    if said.type in _MISSING:
+        name = one_line(said.resource or said.index or "", 120)
+        return MissingIndex(Reason.REJECTED, f"{_MISSING[said.type]}: {name}", status=status)
     if status == 404 and any(cause.type == _FORGOTTEN for cause in said.root_cause):
         return Forgotten(Reason.MALFORMED, "the server forgot the point in time", status=status)
     return HttpProblem(reason, f"answered {status}: {why(said)}", status=status)

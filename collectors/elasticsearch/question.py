@@ -169,11 +169,11 @@ class Question:
 
     def _level_fits(self, pattern: str) -> Clause:
         """Patterns fit the words of `severity_of`, so `ERROR` fits what is kept as `err`."""
-        fits = compile_anchored(pattern).match if lucene(pattern) is not None else None
-        clauses = [self._level(severity) for severity in SEVERITIES if fits and fits(severity)]
+        written, fits = lucene(pattern), compile_anchored(pattern).match
+        clauses = [self._level(severity) for severity in SEVERITIES if fits(severity)]
         ours = _any([self._level(severity) for severity in SEVERITIES])
         others = [
-            _in(leaf, _pattern(leaf.name, lucene(pattern), ignore_case=True))
+            _in(leaf, _pattern(leaf.name, written, ignore_case=True))
             for leaf in self._fields.exact("log.level")
             if leaf.type in EXACT
         ]

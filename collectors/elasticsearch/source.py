@@ -36,6 +36,7 @@ from opsctl.ports.metrics import Probe
 
 DEFAULT_INDEX = ("logs-*-*", "filebeat-*")
 PAGE_MAX = 10_000  # the server's own limit (index.max_result_window)
+_NO_NODES = frozenset({400, 403, 404, 405, 410})  # 410: a serverless project
 _CAPS_SECONDS = 30.0  # so long the mapping is taken as it was
 _NAMES_IN_URL = 3_000  # characters; the server's own limit on a request line is 4,096
 
@@ -237,11 +238,11 @@ class ElasticsearchSource:
         return decoded(body, CountAnswer)
 
     def _version(self, deadline: float) -> str:
-        """The version, or nothing where this credential may not see the nodes."""
+        """The version, or nothing where this credential may not see the nodes, or there are none to see."""
         try:
             body = self._wire.ask(deadline, lambda client: client.nodes.info(node_id="_local", metric="http"))
         except HttpProblem as wrong:
-            if wrong.status == 403:
+            if wrong.status in _NO_NODES:
                 return ""
             raise
         nodes = decoded(body, _Nodes).nodes.values()

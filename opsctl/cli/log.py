@@ -99,7 +99,7 @@ def tail(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Follow log lines as they come; -o json is a line of JSON for each."""
+    """Follow log lines as they come."""
     from opsctl.cli.log_tail import follow
 
     run = frame()
@@ -138,7 +138,7 @@ def patterns(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Group log lines that are alike: what varies becomes <num>, <id>, <ip>, <time> or <*>."""
+    """Group log lines that are alike, most frequent first."""
     from opsctl.cli.log_patterns import print_patterns
 
     run = frame()

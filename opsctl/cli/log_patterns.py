@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 
 from opsctl.cli.frame import Frame, write_json
-from opsctl.cli.log import PAGE_MAX, answer, offer_trace
+from opsctl.cli.log import answer, offer_trace
 from opsctl.cli.log_query import Flags
 from opsctl.cli.metric import finish, status
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.insight.patterns import Pattern, mine, newer_than
+
+PAGE = 2_000  # lines at once: long ones must stay below the cap on a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _read(run: Frame, query: LogQuery, lines: int, seconds: float) -> _Read:
     cursor = ""
     first: Reading[LogPage] | None = None
     while True:
-        limit = min(PAGE_MAX, lines - len(records))
+        limit = min(PAGE, lines - len(records))
         reading = run.composition.logs.search(query, seconds, limit=limit, cursor=cursor)
         page = _page(reading)
         records += page.records

@@ -8,12 +8,13 @@ from datetime import timedelta
 import msgspec
 
 from opsctl.cli.frame import Frame
-from opsctl.cli.log import PAGE_MAX, write_records
+from opsctl.cli.log import write_records
 from opsctl.cli.metric import finish
 from opsctl.core.log_tail import Tail
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 
+PAGE = 1_000  # lines at once
 EACH_SECONDS = 1.0
 AWAY_SECONDS = 5.0  # between questions to a backend that did not answer
 OVERLAP = timedelta(seconds=10)  # lines that come later than this are not seen
@@ -67,7 +68,7 @@ class _Following:
         query = msgspec.structs.replace(self._query, start=self._tail.start, end=now + AHEAD)
         cursor = ""
         while True:
-            reading = self._search(query, limit=PAGE_MAX, cursor=cursor, oldest_first=True)
+            reading = self._search(query, limit=PAGE, cursor=cursor, oldest_first=True)
             page = self._page(reading)
             if page is None and isinstance(reading, Failed):
                 self._gone(reading)

@@ -369,6 +369,23 @@ def test_a_partial_count_is_never_a_smaller_number(serve: Callable[[Behaviour], 
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("status", ["403 x", "405 x", "410 x"])
+def test_a_probe_needs_no_nodes(status: str, serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """A credential for logs only, or a project without nodes: the version is unknown, and that is all."""
+
+    def behave(exchange: Exchange) -> None:
+        if b"/_nodes/" in exchange.head:
+            says(error("security_exception", "not for you", int(status[:3])), status)(exchange)
+        else:
+            says(CAPS)(exchange)
+
+    source = source_of(serve(behave).url)
+    probe = source.probe(DEADLINE_SECONDS)
+    source.close()
+    assert (probe.reachable, probe.authorised, probe.version) == (True, True, "")
+    assert probe.message == "1 index fits logs-*-*"
+
+
 def test_too_many_groups_are_refused(serve: Callable[[Behaviour], Misbehaving]) -> None:
     """More combinations than `limits.series` is `too_large`, not memory."""
     buckets = [{"key": {"t": 0, "0.0": str(number)}, "doc_count": 1} for number in range(9)]

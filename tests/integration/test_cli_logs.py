@@ -159,7 +159,13 @@ def test_json_is_versioned_and_whole(opsctl: Callable[[str], Said]) -> None:
     assert (body["status"], body["error"], body["partial"], body["more"]) == ("measured", None, False, False)
     assert body["backend"] == "memory"
     assert body["histogram"]["total"] == sum(body["histogram"]["counts"]) == 3
+    assert set(body) == {
+        *("schema", "start", "end", "backend", "status", "error", "partial", "warnings"),
+        *("oldest_first", "more", "histogram", "records"),
+    }
+    assert set(body["histogram"]) == {"step_seconds", "total", "counts"}
     first = body["records"][0]
+    assert set(first) == {"at", "severity", "service", "message", "trace_id", "span_id", "id", "fields"}
     assert first["message"] == STACK
     assert first["trace_id"] == TRACE
     assert first["fields"] == {"event.action": "pay", "http.response.status_code": 500}
@@ -393,6 +399,14 @@ def test_patterns_as_json(opsctl: Callable[[str], Said]) -> None:
     """Versioned, with an example and its trace."""
     body = opsctl("log patterns --since 10m -s pay --json").json
     assert (body["schema"], body["lines"], body["older_lines_unread"]) == ("opsctl/log/patterns/v1", 3, False)
+    assert set(body) == {
+        *("schema", "start", "end", "new_since", "backend", "status", "error", "partial", "warnings"),
+        *("lines", "older_lines_unread", "before", "total", "patterns"),
+    }
+    assert set(body["patterns"][0]) == {
+        *("template", "count", "share_ratio", "severity", "severities", "services"),
+        *("first", "last", "example", "trace_id"),
+    }
     by = {pattern["template"]: pattern for pattern in body["patterns"]}
     assert by["payment accepted for order <num>"]["example"] == "payment accepted for order 4711"
     assert by["payment failed"]["trace_id"] == TRACE
@@ -430,7 +444,7 @@ def test_newest_orders_by_first_seen(opsctl: Callable[[str], Said]) -> None:
 
 def test_patterns_read_page_by_page(opsctl: Callable[[str], Said], monkeypatch: pytest.MonkeyPatch) -> None:
     """More lines than one page has are counted once each."""
-    monkeypatch.setattr("opsctl.cli.log_patterns.PAGE_MAX", 4)
+    monkeypatch.setattr("opsctl.cli.log_patterns.PAGE", 4)
     body = opsctl("log patterns --since 10m --json").json
     assert body["lines"] == len(LINES) == sum(pattern["count"] for pattern in body["patterns"])
 

@@ -155,6 +155,19 @@ def test_a_missing_index_is_noted_and_none_at_all_is_absent(server: Elasticsearc
     assert probe.message.startswith("no index fits opsctl-nothing-*")
 
 
+def test_a_closed_index_is_noted(server: Elasticsearch) -> None:
+    """The others are asked without it."""
+    closed = f"{PREFIX}x-closed"
+    put(server, closed, {"@timestamp": BEGAN.isoformat(), "message": "x"})
+    call(server.url, "POST", f"/{closed}/_close")
+    one = ElasticsearchSource(Endpoint(server.url), index=[f"{PREFIX}-*", closed])
+    reading = one.search(ALL, SECONDS)
+    one.close()
+    assert isinstance(reading, Measured), reading
+    assert reading.notes == (f"index is closed: {closed}",)
+    assert len(reading.data.records) == len(LINES)
+
+
 def test_a_probe_knows_the_version(server: Elasticsearch, source: ElasticsearchSource) -> None:
     """Without `GET /`."""
     probe = source.probe(SECONDS)
@@ -344,7 +357,7 @@ def test_late_lines_are_tailed_once(
 
     writer = threading.Thread(target=write)
     writer.start()
-    code = main(["log", "tail", "-s", "tailed", "--for", "4s", "-o", "ndjson"])
+    code = main(["log", "tail", "-s", "tailed", "--for", "6s", "-o", "ndjson"])
     writer.join()
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 0
