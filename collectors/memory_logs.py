@@ -11,8 +11,9 @@ import threading
 import time
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import product
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ from opsctl.core.logs import (
     value_of,
     words_of,
 )
-from opsctl.core.signals import Absent, Failed, Labels, Measured, Reading, Reason
+from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.ports.metrics import Probe
 from opsctl.promql.errors import PromqlError, UnsupportedError
@@ -117,15 +118,12 @@ class MemoryLogs:
             if query.end < query.start:
                 raise _Refused(Reason.REJECTED, "the end must not be before the start")
             self._check_known(by)
-            found: dict[Labels, dict[float, int]] = defaultdict(lambda: defaultdict(int))
-            first = query.start.timestamp()
+            found: dict[tuple[str, ...], dict[int, int]] = defaultdict(lambda: defaultdict(int))
             for _, record in self._fitting(query, oldest_first=True):
-                at = first + ((record.at - query.start) // step) * step.total_seconds()
-                for labels in _labels(record, by):
-                    found[labels][at] += 1
-            return LogCounts(
-                step, tuple(Bucket(labels, tuple(points.items())) for labels, points in sorted(found.items()))
-            )
+                place = (record.at - query.start) // step
+                for values in product(*[texts_of(value_of(record, field)) or ("",) for field in by]):
+                    found[values][place] += 1
+            return LogCounts(step, tuple(sorted(_buckets(query, step, by, found), key=lambda bucket: bucket.labels)))
 
         return self._reading(ask, timeout_seconds, lambda _: not self._keys)
 
@@ -251,10 +249,11 @@ def _equals(matcher: FieldMatcher) -> Callable[[str], bool]:
     return value.__eq__
 
 
-def _labels(record: LogRecord, by: Sequence[str]) -> list[Labels]:
-    """Every combination of a record's values of those fields."""
-    out: list[dict[str, str]] = [{}]
-    for field in by:
-        texts = texts_of(value_of(record, field)) or ("",)
-        out = [{**labels, label_name(field): text} for labels in out for text in texts]
-    return [tuple(sorted(labels.items())) for labels in out]
+def _buckets(
+    query: LogQuery, step: timedelta, by: Sequence[str], found: Mapping[tuple[str, ...], Mapping[int, int]]
+) -> Iterator[Bucket]:
+    first, seconds = query.start.timestamp(), step.total_seconds()
+    names = [label_name(field) for field in by]
+    for values, places in found.items():
+        points = tuple((first + place * seconds, count) for place, count in sorted(places.items()))
+        yield Bucket(tuple(sorted(zip(names, values, strict=True))), points)
