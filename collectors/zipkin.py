@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.core.trace_shape import FIRST_US, LAST_US
 from opsctl.core.traces import (
     Edge,
     Operation,
@@ -46,6 +47,8 @@ LOOK_AT_MOST = 1500
 D = TypeVar("D")
 
 _NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)  # a UnicodeDecodeError is a ValueError
+Time = Annotated[int, msgspec.Meta(ge=FIRST_US, le=LAST_US)]
+
 _KINDS = frozenset({"server", "client", "producer", "consumer"})
 _NOT_FOUND = re.compile(rb"\s*[0-9a-f]{16,32} not found")
 
@@ -55,7 +58,7 @@ class _Endpoint(msgspec.Struct):
 
 
 class _Annotation(msgspec.Struct):
-    timestamp: int
+    timestamp: Time
     value: str = ""
 
 
@@ -65,8 +68,8 @@ class _Span(msgspec.Struct):
     parentId: str | None = None
     kind: str | None = None
     name: str | None = None
-    timestamp: int | None = None
-    duration: int | None = None
+    timestamp: Time | None = None
+    duration: Annotated[int, msgspec.Meta(le=LAST_US)] | None = None
     localEndpoint: _Endpoint | None = None
     remoteEndpoint: _Endpoint | None = None
     tags: dict[str, str] | None = None

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from collectors.jaeger.answers import Envelope, Got, failed, left, partial, read
+from collectors.jaeger.looking import SEARCHES, look_through
 from collectors.jaeger.span_metrics import SpanMetric, parameters, read_family
 from collectors.jaeger.wire import WireTrace, traces_of
 from opsctl.core.signals import Absent, Matrix, Measured, Reading, Reason
@@ -93,12 +94,18 @@ class JaegerSource:
         try:
             if query.end < query.start:
                 raise HttpProblem(Reason.REJECTED, "the end of a search must not be before its start")
-            got, asked = self._found(query, asked, deadline)
-            self._check_details(got.data)
+            if here:
+                # Who asks for very many takes them apart by time himself.
+                searches = SEARCHES if asked < LOOK_AT_MOST else 1
+                got, truncated = look_through(
+                    query, asked, lambda part, most: self._found(part, most, deadline), searches
+                )
+            else:
+                got, asked = self._found(query, asked, deadline)
+                truncated = len(got.data) >= asked
         except HttpProblem as wrong:
             return failed(wrong, self.name, begun)
         took = time.monotonic() - begun
-        truncated = len(got.data) >= asked
         page = page_reading(query, got.data, truncated=truncated, backend=self.name, took_seconds=took)
         if got.errors:
             kept = page.data if isinstance(page, Measured) else TracePage((), truncated=True)
@@ -207,7 +214,7 @@ class JaegerSource:
     def _found(self, query: TraceQuery, asked: int, deadline: float) -> tuple[Got[list[Trace]], int]:
         """What the server found and how many it was asked for: fewer where so many are too many for it or for us."""
         try:
-            return self._traces("/api/traces", _search(query, asked), deadline), asked
+            return self._readable("/api/traces", _search(query, asked), deadline), asked
         except HttpProblem as wrong:
             keeps_less = "search depth" in wrong.message  # the memory store's words
             if not keeps_less and wrong.reason is not Reason.TOO_LARGE:
@@ -234,13 +241,15 @@ class JaegerSource:
     def _traces(self, path: str, params: Sequence[tuple[str, str]], deadline: float) -> Got[list[Trace]]:
         return read(self._get(path, params, deadline), decode_traces, traces_of, self._address)
 
-    def _check_details(self, traces: Sequence[Trace]) -> None:
-        """A search shows errors and filters by attributes: it needs every span, and every span readable."""
-        for trace in traces:
+    def _readable(self, path: str, params: Sequence[tuple[str, str]], deadline: float) -> Got[list[Trace]]:
+        """Traces of which every span was looked at: a search counts errors and filters by attributes."""
+        got = self._traces(path, params, deadline)
+        for trace in got.data:
             for span in trace.spans:
                 for warning in span.warnings:
                     if warning.endswith("not Jaeger's"):
                         raise HttpProblem(Reason.MALFORMED, f"span {span.span_id} of {trace.trace_id}: {warning}")
+        return got
 
 
 def _search(query: TraceQuery, limit: int) -> list[tuple[str, str]]:

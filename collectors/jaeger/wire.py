@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import add, attrgetter
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 
-from opsctl.core.trace_shape import Shape, shape_of
+from opsctl.core.signals import Reason
+from opsctl.core.trace_shape import FIRST_US, LAST_US, Shape, shape_of
 from opsctl.core.traces import (
     Span,
     SpanEvent,
@@ -24,7 +25,7 @@ from opsctl.core.traces import (
     span_id_of,
     trace_id_of,
 )
-from opsctl.http import one_line
+from opsctl.http import HttpProblem, one_line
 
 _KINDS = frozenset({"server", "client", "producer", "consumer", "internal"})
 _NOT_JSON = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -42,7 +43,7 @@ class _Pair(msgspec.Struct, gc=False):
 
 
 class _Log(msgspec.Struct, gc=False):
-    timestamp: int
+    timestamp: Annotated[int, msgspec.Meta(ge=FIRST_US, le=LAST_US)]
     fields: list[_Pair] | None = None
 
 
@@ -79,7 +80,7 @@ _decode_logs = msgspec.json.Decoder(list[_Log] | None).decode
 
 
 def traces_of(wire: Sequence[WireTrace] | None) -> list[Trace]:
-    """Traces whose spans are made on use; one without a span is left out."""
+    """Traces whose spans are made on use; one without a span is left out, one out of time is an `HttpProblem`."""
     found = [_trace(one) for one in wire or ()]
     return [trace for trace in found if trace is not None]
 
@@ -90,6 +91,8 @@ def _trace(wire: WireTrace) -> Trace | None:
         return None
     spans.sort(key=attrgetter("startTime"))
     made = _Spans(wire)
+    if not made.shape.dated:
+        raise HttpProblem(Reason.MALFORMED, f"answered a span outside of all calendars, in trace {made.trace_id}")
     warnings = tuple(one_line(text) for text in wire.warnings or ())
     return Trace(made.trace_id, SpansOnUse(made.shape, made.span), warnings)
 

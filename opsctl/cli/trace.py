@@ -108,6 +108,7 @@ def show(
 def compare(
     a: Annotated[str, typer.Argument(metavar="TRACE_A")],
     b: Annotated[str, typer.Argument(metavar="TRACE_B")],
+    limit: int = typer.Option(30, "--limit", min=1, help="So many rows of the table; plain and json have all."),
     timeout: Timeout = None,
     output: Output = None,
     json: Json = False,
@@ -125,7 +126,9 @@ def compare(
         body = {"backend": readings[0].backend, **_worse(readings), "a": summary_body(first), "b": summary_body(second)}
         write_json("trace/compare/v1", body | {"differences": [difference_body(one) for one in found]})
     else:
-        _print_compare(run, first, second, found, form)
+        _print_compare(run, first, second, found if form == "plain" else found[:limit], form)
+        if form == "table" and len(found) > limit:
+            run.say(f"{len(found) - limit} more operations differ less; --limit shows more")
     for reading in readings:
         finish(reading)
 
@@ -257,7 +260,7 @@ def _say_search(
     if isinstance(reading, Failed) and traces:
         run.warn(f"partial: {clean(reading.message)}")
     if truncated and traces:
-        run.say(f"there may be more: these are {len(traces)}; --limit shows more, --since and --to choose a time")
+        run.say(f"there may be more that fit: these are {len(traces)}; a higher --limit or a shorter time shows them")
     if traces:
         slowest = max(traces, key=lambda trace: (trace.errors > 0, trace.duration_us))
         run.say(f"next: {show_command(slowest.trace_id)}")

@@ -12,6 +12,8 @@ from operator import eq
 import msgspec
 
 NO_PARENT = -1
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999: what a collector may take for a time."""
 FEW = 64
 """So many spans that stand before their parents are looked at one by one; with more, whole columns are."""
 _NOTHING: list[int] = []  # below every leaf; nobody writes to it
@@ -37,6 +39,11 @@ class Shape(msgspec.Struct, frozen=True, dict=True):
     def end_us(self) -> int:
         """When the last span ended."""
         return max(self.ends_us)
+
+    @property
+    def dated(self) -> bool:
+        """Whether all of its times are in a calendar."""
+        return self.start_us >= FIRST_US and self.end_us <= LAST_US
 
     @cached_property
     def early(self) -> Sequence[int]:

@@ -41,13 +41,13 @@ class TraceQuery:
 
     def fits(self, span: Span) -> bool:
         """Whether one span has everything that is asked."""
-        duration = span.duration_us * _MICROSECOND
+        least, most = self.min_duration, self.max_duration
         return (
             span.service == self.service
             and self.start_us <= span.start_us <= self.end_us
             and (not self.operation or span.name == self.operation)
-            and (self.min_duration is None or duration >= self.min_duration)
-            and (self.max_duration is None or duration <= self.max_duration)
+            and (least is None or span.duration_us >= least // _MICROSECOND)
+            and (most is None or span.duration_us <= most // _MICROSECOND)
             and (not self.errors_only or span.failed)
             and all(_has(span, name, value) for name, value in (self.attributes or {}).items())
         )

@@ -80,6 +80,9 @@ CASES = [
     Case("a start that is a text", says(answer(trace(span(startTime="now")))), Reason.MALFORMED, "startTime"),
     Case("a start that is a fraction", says(answer(trace(span(startTime=1.5)))), Reason.MALFORMED, "startTime"),
     Case("a duration that is a text", says(answer(trace(span(duration="1ms")))), Reason.MALFORMED, "duration"),
+    Case("a start that no calendar has", says(answer(trace(span(startTime=10**400)))), Reason.MALFORMED, "calendars"),
+    Case("a start before all time", says(answer(trace(span(startTime=-(10**30))))), Reason.MALFORMED, "calendars"),
+    Case("an endless duration", says(answer(trace(span(duration=10**30)))), Reason.MALFORMED, "calendars"),
     Case("references of the wrong kind", says(answer(trace(span(references="no")))), Reason.MALFORMED, "references"),
     Case("processes of the wrong kind", says(answer(trace(span(), processes=[]))), Reason.MALFORMED, "processes"),
     Case("400", says(refusal(400, "parameter 'service' is required"), "400 x", "text/plain"),
@@ -216,6 +219,7 @@ BAD_INSIDE: dict[str, dict[str, Any]] = {
     "a tag without a key": {"tags": [{"value": 1}]},
     "logs of the wrong kind": {"logs": {"a": 1}},
     "a log without a time": {"logs": [{"fields": []}]},
+    "a log that no calendar has": {"logs": [{"timestamp": 10**400}]},
 }
 
 
@@ -290,6 +294,64 @@ def test_filtered_to_nothing_is_absent_only_when_all_was_looked_at(serve: Callab
     assert "none of the 200 traces" in reading.message
     assert isinstance(reading.partial, TracePage)
     assert reading.partial.truncated
+
+
+class Store:
+    """Answers searches from many traces, at most so many and the newest of the time, as Jaeger does."""
+
+    def __init__(self, count: int, failed: set[int], breaks_after: int = 99) -> None:
+        self.traces = [
+            (US - number * 1_000_000, trace(
+                span(startTime=US - number * 1_000_000, tags=[{"key": "error", "value": number in failed}]),
+                traceID=f"{number + 1:x}",
+            ))
+            for number in range(count)
+        ]  # fmt: skip
+        self.left = breaks_after
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.left -= 1
+        if self.left < 0:
+            exchange.answer(refusal(503, "too busy"), "503 x", "text/plain")
+            return
+        params = parse_qs(urlsplit(exchange.head.split(b" ")[1].decode()).query)
+        start, end, limit = (int(params[name][0]) for name in ("start", "end", "limit"))
+        exchange.answer(answer(*[one for at, one in self.traces if start <= at <= end][:limit]))
+
+
+def errors_of(store: Store, serve: Callable[[Behaviour], Misbehaving], limit: int = 20) -> Reading[TracePage]:
+    """The errors of the last ten minutes."""
+    source = source_of(serve(store).url)
+    reading = source.search(TraceQuery("shop", AT - timedelta(minutes=10), AT, errors_only=True, limit=limit), 20)
+    source.close()
+    return reading
+
+
+def test_more_than_a_page_is_looked_through_by_halves(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """Errors behind the first 200 traces are found, all of 600 are looked at, and nothing is left out."""
+    reading = errors_of(Store(600, {3, 250, 599}), serve)
+    assert isinstance(reading, Measured)
+    assert [int(one.trace_id, 16) - 1 for one in reading.data.traces] == [3, 250, 599]
+    assert not reading.data.truncated
+    assert isinstance(errors_of(Store(600, set()), serve), Absent)
+
+
+def test_looking_stops_when_enough_fit(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """The newest ones, and it is said that there may be more."""
+    reading = errors_of(Store(600, set(range(0, 600, 2))), serve, limit=20)
+    assert isinstance(reading, Measured)
+    assert [int(one.trace_id, 16) - 1 for one in reading.data.traces] == list(range(0, 40, 2))
+    assert reading.data.truncated
+
+
+def test_a_server_that_breaks_while_it_is_looked_through(serve: Callable[[Behaviour], Misbehaving]) -> None:
+    """What came is kept and not called everything; nothing that fits is not called nothing."""
+    reading = errors_of(Store(600, {3, 599}, breaks_after=2), serve)
+    assert isinstance(reading, Measured)
+    assert reading.data.truncated
+    failed = errors_of(Store(600, {599}, breaks_after=2), serve)
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.PARTIAL
 
 
 def test_a_server_that_ignores_every_filter_changes_nothing(serve: Callable[[Behaviour], Misbehaving]) -> None:
