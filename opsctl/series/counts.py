@@ -1,8 +1,9 @@
 """Counts of events in the time between neighbouring boundaries, and from them what an expression reads.
 
 Pure arithmetic. A series is there while it had an event in the last five minutes, as the Collector's Prometheus
-exporter and `deltatocumulative` keep one; a window is there while its series is at any time in it. Must never depend on
-how much more was asked for: an instant query is the middle of a range query.
+exporter and `deltatocumulative` keep one; a window is there while an event is in it, and for as long after as the
+backend makes that cheap to know. Must never depend on how much more was asked for: an instant query is the middle of a
+range query.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Buckets:
 
     edges: Ints
     wanted: Bools  # one fewer
+    kept_ms: int
 
     def spans(self) -> tuple[tuple[int, int], ...]:
         """The stretches of time that are asked for: (after, up to), in ms; neighbours are joined."""
@@ -91,37 +93,45 @@ class Question:
         return all(need.presence_only and len(need.times) == 1 for need in self.needs)
 
 
-def questions_of(needs: Iterable[Need]) -> tuple[Question, ...]:
-    """One question a family, where its needs fit the same few steps of time; else one a need."""
+def questions_of(needs: Iterable[Need], kept_ms: int) -> tuple[Question, ...]:
+    """One question a family, where its needs fit the same few steps of time; else one a need.
+
+    `kept_ms` is how long a window stays after its last event has left it.
+    """
     by_family: dict[Family, list[Need]] = {}
     for need in needs:
         by_family.setdefault(need.family, []).append(need)
     out: list[Question] = []
     for family, mine in by_family.items():
-        together = _buckets_of(mine)
+        together = _buckets_of(mine, kept_ms)
         if len(together.runs()) <= _RUNS_MAX:
             out.append(Question(family, together, tuple(mine)))
         else:
-            out += [Question(family, _alone(need), (need,)) for need in mine]
+            out += [Question(family, _alone(need, kept_ms), (need,)) for need in mine]
     return tuple(out)
 
 
-def _buckets_of(needs: Sequence[Need]) -> Buckets:
+def _buckets_of(needs: Sequence[Need], kept_ms: int) -> Buckets:
     """The stretches that the needs take together, cut so that every window is a sum of them."""
     edges: list[Ints] = []
     covers: list[tuple[Ints, Ints]] = []
     for need in needs:
         times = need.times
-        oldest = times - need.range_ms - KEPT_MS
+        oldest = _oldest(need, kept_ms)
         edges += [times, times - need.range_ms, oldest]
         whole = need.range_ms == 0  # a counter goes on from the first time to the last
         covers.append((oldest[:1], times[-1:]) if whole else (oldest, times))
     every = np.unique(np.concatenate(edges))
-    return Buckets(every, _wanted(every, covers))
+    return Buckets(every, _wanted(every, covers), kept_ms)
 
 
-def _alone(need: Need) -> Buckets:
-    buckets = _buckets_of((need,))
+def _oldest(need: Need, kept_ms: int) -> Ints:
+    """Since when an event says that a need is there."""
+    return need.times - need.range_ms - (kept_ms if need.range_ms else KEPT_MS)
+
+
+def _alone(need: Need, kept_ms: int) -> Buckets:
+    buckets = _buckets_of((need,), kept_ms)
     return buckets if len(buckets.runs()) <= _RUNS_MAX else _even(buckets)
 
 
@@ -150,7 +160,7 @@ def _even(buckets: Buckets) -> Buckets:
     spans = buckets.spans()
     starts = np.array([span[0] for span in spans], np.int64)
     ends = np.array([span[1] for span in spans], np.int64)
-    return Buckets(every, _wanted(every, [(starts, ends)]))
+    return Buckets(every, _wanted(every, [(starts, ends)]), buckets.kept_ms)
 
 
 class Counted:
@@ -210,7 +220,7 @@ class Counted:
         edges = self.buckets.edges
         end = np.searchsorted(edges, times)
         start = np.searchsorted(edges, times - need.range_ms)
-        oldest = np.searchsorted(edges, times - need.range_ms - KEPT_MS)
+        oldest = np.searchsorted(edges, _oldest(need, self.buckets.kept_ms))
         there: Bools = events[:, end] > events[:, oldest]
         if need.range_ms == 0:
             return weights[:, end], there

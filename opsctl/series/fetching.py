@@ -1,4 +1,4 @@
-"""Whole traces of some time from a backend that answers with at most so many: by halves, until nothing is left out.
+"""Whole traces of some time from a backend that answers with at most so many: in slices, until nothing is left out.
 
 Must never take a truncated answer for a whole one: what cannot be had within the budget is `Failed(partial)`.
 """
@@ -20,6 +20,7 @@ SEARCHES_MAX = 128
 """So many questions one evaluation may ask."""
 
 _SHORTEST_US = 1_000
+_AIM = 0.6  # of an answer's most, so that a little more traffic still fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +78,41 @@ class Fetch:
         self._once(_query(search, after_ms * 1000 + 1, to_ms * 1000, A_FEW))
 
     def fetch(self, search: Search, after_ms: int, to_ms: int) -> None:
-        """Every trace with a span that fits and began in (after, to]."""
-        waiting = [(after_ms * 1000 + 1, to_ms * 1000)]
-        while waiting:
-            start_us, end_us = waiting.pop()
-            if self._once(_query(search, start_us, end_us, TRACES_AT_ONCE)):
-                continue
-            if end_us - start_us < _SHORTEST_US:
-                self._partial(f"more than {TRACES_AT_ONCE} traces of {search.service} within a millisecond")
-            middle = (start_us + end_us) // 2
-            waiting += [(middle + 1, end_us), (start_us, middle)]
+        """Every trace with a span that fits and began in (after, to].
 
-    def _once(self, query: TraceQuery) -> bool:
-        """Whether the answer was whole."""
+        All of it is asked for at once; where that is too much, in slices as long as the traffic that was seen allows.
+        """
+        start_us, end_us = after_ms * 1000 + 1, to_ms * 1000
+        width = end_us - start_us + 1
+        while start_us <= end_us:
+            stop_us = min(end_us, start_us + width - 1)
+            width = stop_us - start_us + 1
+            found = self._once(_query(search, start_us, stop_us, TRACES_AT_ONCE))
+            if found is None:
+                if width <= _SHORTEST_US:
+                    self._partial(f"more than {TRACES_AT_ONCE} traces of {search.service} within a millisecond")
+                width = max(_SHORTEST_US, width // 4)
+                continue
+            start_us = stop_us + 1
+            width = round(width * min(4.0, _AIM * TRACES_AT_ONCE / max(1, found)))
+
+    def _once(self, query: TraceQuery) -> int | None:
+        """How many traces came; None where that was not all."""
         if self._asked >= SEARCHES_MAX:
             minutes = (query.end - query.start).total_seconds() / 60
             self._partial(f"{SEARCHES_MAX} searches did not bring all traces; the last was for {minutes:.3g} minutes")
         self._asked += 1
         match self._source.search(query, self._deadline.left()):
             case Absent():
-                return True
+                return 0
             case Measured(page):
                 self.found.add(page.traces)
-                return not page.truncated
+                return None if page.truncated else len(page.traces)
             case Failed(reason=Reason.TOO_LARGE):
-                return False
+                return None
             case Failed(reason=Reason.PARTIAL, partial=TracePage(truncated=True) as page):
                 self.found.add(page.traces)
-                return False
+                return None
             case failed:
                 raise NotCountedError(Failed(failed.reason, failed.message, failed.backend, None, failed.warnings))
 

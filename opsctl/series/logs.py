@@ -15,7 +15,7 @@ from typing import NoReturn
 from opsctl.core.logs import FieldMatcher, LogCounts, LogQuery, label_name
 from opsctl.core.signals import Reason, Signal
 from opsctl.ports.logs import LogSource
-from opsctl.series.counts import Counted, Question, Run
+from opsctl.series.counts import KEPT_MS, Counted, Question, Run
 from opsctl.series.matching import fits
 from opsctl.series.needs import Family
 from opsctl.series.source import CountedSeries, Deadline, Numbers, time_of, whole
@@ -30,6 +30,7 @@ class LogSeries(CountedSeries):
     """PromQL over the log records of a `LogSource`."""
 
     signal = Signal.LOGS
+    kept_ms = KEPT_MS
 
     def __init__(self, logs: LogSource) -> None:
         super().__init__(logs)

@@ -84,6 +84,7 @@ class CountedSeries:
     """A `MetricsSource` over events that somebody else keeps."""
 
     signal: Signal
+    kept_ms: int
     query_bytes = TEXT_MAX_BYTES
 
     def __init__(self, backend: Backend) -> None:
@@ -168,7 +169,7 @@ class CountedSeries:
 
     def _counted(self, needs: Sequence[Need], deadline: Deadline) -> SeriesStore:
         store = SeriesStore()
-        for question, numbers in self._count(questions_of(needs), deadline):
+        for question, numbers in self._count(questions_of(needs, self.kept_ms), deadline):
             if numbers.cells > CELLS_MAX:
                 message = f"{numbers.cells} counts are more than {CELLS_MAX}: name fewer labels, or a larger step"
                 self._stop(Reason.TOO_LARGE, message)

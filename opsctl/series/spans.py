@@ -40,6 +40,7 @@ class SpanSeries(CountedSeries):
     """PromQL over the spans of a `TraceSource`."""
 
     signal = Signal.TRACES
+    kept_ms = 0  # five more minutes of traces would be fetched to tell a zero from nothing
 
     def __init__(self, traces: TraceSource) -> None:
         super().__init__(traces)

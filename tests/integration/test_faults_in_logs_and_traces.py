@@ -124,8 +124,8 @@ def test_credits_without_a_fraud_check_fire_within_minutes() -> None:
     made = telemetry("")
     sources = _sources("", range(-BEFORE, 18), {3: _bypassed(made.traces(FIRST + 3))})
     firing = _firing(rule, sources, BEGIN - 2 * MINUTE, BEGIN + 17 * MINUTE)
-    assert firing[0] == 5.0  # seen in the minute after, and two minutes of `for`
-    assert firing[-1] == 13.0  # the window of ten minutes
+    assert firing[0] == 5.0  # the window ends two minutes ago, and thirty seconds of offset
+    assert firing[-1] == 15.0  # and is ten minutes long
     assert rule.severity is Severity.PAGE
 
 
