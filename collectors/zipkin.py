@@ -37,7 +37,7 @@ from opsctl.core.traces import (
 from opsctl.http import MIB, Answer, Client, Endpoint, HttpProblem, one_line, status_problem
 from opsctl.http.foreign import foreign
 from opsctl.ports import Probe
-from opsctl.ports.traces import TraceQuery, page_reading
+from opsctl.ports.traces import OF_THE_SPAN, TraceQuery, page_reading
 
 BEFORE = timedelta(seconds=60)
 """How much earlier than its span a trace may have begun: Zipkin's window is about the trace's begin."""
@@ -275,7 +275,14 @@ def _annotation_query(query: TraceQuery) -> str:
     parts = ["error"] if query.errors_only else []
     for name, value in (query.attributes or {}).items():
         text = f"{name}={value}"
-        if value and text.isprintable() and "=" not in name and " and " not in text and text == text.strip():
+        if (
+            name not in OF_THE_SPAN
+            and value
+            and text.isprintable()
+            and "=" not in name
+            and " and " not in text
+            and text == text.strip()
+        ):
             parts.append(text)
     return " and ".join(parts)
 

@@ -24,9 +24,9 @@ from opsctl.core.signals import Absent, Matrix, Measured, Reading, Reason
 from opsctl.core.traces import Edge, Operation, SpanKind, Trace, TracePage, is_trace_id, trace_id_of
 from opsctl.http import MIB, Answer, Client, Endpoint, HttpProblem
 from opsctl.ports import Probe
-from opsctl.ports.traces import TraceQuery, page_reading
+from opsctl.ports.traces import OF_THE_SPAN, TraceQuery, page_reading
 
-NOT_SEARCHABLE = frozenset({"error", "span.kind", "otel.status_code", "otel.status_description"})
+NOT_SEARCHABLE = frozenset({"error", "otel.status_code", "otel.status_description", *OF_THE_SPAN})
 """Attributes that its memory store keeps elsewhere and does not find; so are all of `otel.scope.`."""
 LOOK_AT_LEAST = 200  # traces, where most of them may not fit
 LOOK_AT_MOST = 1500

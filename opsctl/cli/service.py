@@ -29,7 +29,7 @@ _NAMED = 2  # so many dependencies are named in a row of a table
 
 @app.command("ls")
 def list_(timeout: Timeout = None, output: Output = None, json: Json = False) -> None:
-    """List the catalogue, and which signals have something of each service in the last hour."""
+    """List the catalogue. And which signals have something of each service in the last hour."""
     from opsctl.cli.service_signals import knowledge
 
     run = frame()
@@ -97,7 +97,7 @@ def _some(names: Sequence[str]) -> str:
 
 @app.command()
 def show(name: str = typer.Argument(..., metavar="SERVICE"), output: Output = None, json: Json = False) -> None:
-    """Show one service: its place in the catalogue, its rules, their targets and runbooks, and where to look."""
+    """Show one service. Its place in the catalogue, its rules, their targets and runbooks, and where to look."""
     run = frame()
     form = chosen_output(run, output, json)
     service = named(run, name)
@@ -206,7 +206,7 @@ def deps(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Compare the dependencies that traces show with those that the catalogue declares."""
+    """Check who needs whom. The dependencies that traces show against those that the catalogue declares."""
     from opsctl.views.services import FINDINGS, dependencies
 
     run = frame()

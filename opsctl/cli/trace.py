@@ -46,7 +46,7 @@ def search(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Find traces with a span of a service that fits everything that is said."""
+    """Find traces of a service. Everything that is said must hold for one of its spans."""
     from opsctl.ports.traces import TraceQuery
 
     run = frame()
@@ -87,7 +87,7 @@ def show(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Show where a trace's time went: its tree over time, and the path that it was waiting for."""
+    """Show where a trace's time went. The tree over time, and the path that it was waiting for."""
     run = frame()
     form = chosen_output(run, output, json)
     reading = run.composition.traces.trace(trace_id, seconds(run, timeout))
@@ -113,7 +113,7 @@ def compare(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Compare two traces operation by operation, the greatest difference first."""
+    """Compare two traces. Operation by operation, the greatest difference first."""
     from opsctl.insight.trace_difference import differences
     from opsctl.render.traces import difference_body, summary_body
 

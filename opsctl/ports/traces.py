@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -13,6 +13,13 @@ from opsctl.ports.metrics import Probe
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+OF_THE_SPAN: Mapping[str, Callable[[Span], str]] = {
+    "service.name": lambda span: span.service,
+    "span.kind": lambda span: span.kind,
+}
+"""Attributes that are a span's own: backends keep them elsewhere, so they are only checked here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,8 @@ def page_reading(
 
 
 def _has(span: Span, name: str, value: str) -> bool:
+    if name in OF_THE_SPAN:
+        return OF_THE_SPAN[name](span) == value
     owners = (span.attributes, span.resource, *(event.attributes for event in span.events))
     return any(name in owner and value_text(owner[name]) == value for owner in owners)
 

@@ -161,6 +161,8 @@ SEARCHES: dict[str, tuple[TraceQuery, list[str]]] = {
     "an attribute that is a fraction": (replace(PURSE, attributes={"share": "0.5"}), [HEALTHY]),
     "a resource attribute": (replace(SHOP, attributes={"service.version": "2026.3.1"}), [STRANGE, FAILED, HEALTHY]),
     "a hostile value": (replace(SHOP, attributes={"note": HOSTILE}), [STRANGE]),
+    "a kind of spans": (replace(SHOP, attributes={"span.kind": "client"}), [HEALTHY]),
+    "another service's name": (replace(SHOP, attributes={"service.name": "purse"}), []),
     "an attribute that nothing has": (replace(SHOP, attributes={"note": "nothing"}), []),
     "two attributes of one span": (
         replace(PURSE, attributes={"cached": "false", "share": "0.5"}),
