@@ -72,9 +72,11 @@ def search(
     if form == "json":
         _write_search(query, service, reading, traces, truncated)
     else:
+        if isinstance(reading, Absent):
+            _check_known(run, service, query.service, reading.backend, seconds(run, timeout))
         if page or isinstance(reading, Absent):
             _print_search(run, traces, form)
-        _say_search(run, query, reading, traces, truncated, seconds(run, timeout))
+        _say_search(run, query, reading, traces, truncated)
     finish(reading)
 
 
@@ -244,19 +246,13 @@ def _search_cells(run: Frame, traces: list[Trace]) -> list[list[str]]:
     ]
 
 
-def _say_search(
-    run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool, timeout: float
-) -> None:
+def _say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
     from opsctl.render.text import clean
     from opsctl.render.traces import show_command
 
     if isinstance(reading, Absent):
-        known = run.composition.traces.services(timeout)
-        if isinstance(known, Measured) and query.service not in known.data:
-            raise _unknown_service(query.service, known.data, reading.backend)
         between = f"between {query.start:%Y-%m-%dT%H:%M:%SZ} and {query.end:%Y-%m-%dT%H:%M:%SZ}"
         run.say(f"nothing: no trace of {clean(query.service)} fits {between}")
-        return
     if isinstance(reading, Failed) and traces:
         run.warn(f"partial: {clean(reading.message)}")
     if truncated and traces:
@@ -266,11 +262,20 @@ def _say_search(
         run.say(f"next: {show_command(slowest.trace_id)}")
 
 
-def _unknown_service(name: str, known: Sequence[str], backend: str) -> UsageError:
+def _check_known(run: Frame, service: str, name: str, backend: str, timeout_seconds: float) -> None:
+    """UsageError where the backend has nothing of that name at all, with what was probably meant."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1)
-    return UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    known = run.composition.traces.services(timeout_seconds)
+    if not isinstance(known, Measured) or name in known.data:
+        return
+    catalogue = run.composition.catalogue
+    callers = [one.name for one in catalogue.services.values() if service in one.depends_on]
+    if catalogue.get(service) is not None and callers:
+        hint = f"it may send no spans; look at who needs it: {', '.join(callers)}"
+        raise UsageError(f"{backend} has no traces of {name}", hint=hint)
+    near = difflib.get_close_matches(name, known.data, n=1)
+    raise UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _write_search(query: TraceQuery, service: str, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
