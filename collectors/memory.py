@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Sample, Series, Vector
+from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Vector
 from opsctl.core.windows import format_duration
 from opsctl.ports import Probe
-from opsctl.promql import PromqlError, Selector, UnsupportedError, parse, render
+from opsctl.promql import PromqlError, Selector, parse, render
+from opsctl.promql.answers import failure_of, matrix_of, parts_of, reading_of, vector_of, wrong_span
 from opsctl.promql.lexer import TEXT_MAX_BYTES
 
 if TYPE_CHECKING:
     from opsctl.core.exploring import ExemplarSeries, Metadata, RuleQuery, SeriesQuery, ServerAlert, ServerRule
-    from opsctl.promql.engine import Engine, Result
+    from opsctl.promql.engine import Engine
     from opsctl.promql.store import SeriesStore
 
-STEPS_AT_ONCE = 11_000
-STEPS_MAX = 1_000_000
-
-D = TypeVar("D", Vector, Matrix)
 T = TypeVar("T")
 
 
@@ -53,11 +49,11 @@ class MemorySource:
             with self._one_at_a_time:
                 result = self._engine.instant(query, _ms(at))
         except PromqlError as wrong:
-            return self._failed(wrong)
+            return failure_of(wrong, self.name)
         if result.kind not in {"vector", "scalar"}:
             message = f"the expression gives a {result.kind}; an instant vector or a scalar is needed"
             return Failed(Reason.REJECTED, message, self.name)
-        return self._reading(_vector(result), (result,), begun)
+        return reading_of(vector_of(result), (result,), self.name, time.monotonic() - begun)
 
     def range(
         self, query: str, start: datetime, end: datetime, step: timedelta, timeout_seconds: float
@@ -65,19 +61,18 @@ class MemorySource:
         """Evaluate at start, start + step, … ≤ end; more steps than the engine takes at once are asked in parts."""
         begun = time.monotonic()
         first, last, step_ms = _ms(start), _ms(end), round(step.total_seconds() * 1000)
-        if wrong_span := _wrong_span(first, last, step_ms):
-            return Failed(Reason.REJECTED, wrong_span, self.name)
-        span = (STEPS_AT_ONCE - 1) * step_ms
+        if wrong := wrong_span(first, last, step_ms):
+            return Failed(Reason.REJECTED, wrong, self.name)
         results = []
-        for from_ms in range(first, last + 1, span + step_ms):
+        for from_ms, to_ms in parts_of(first, last, step_ms):
             if self._closed or time.monotonic() - begun >= timeout_seconds:
                 return self._late()
             try:
                 with self._one_at_a_time:
-                    results.append(self._engine.range(query, from_ms, min(last, from_ms + span), step_ms))
-            except PromqlError as wrong:
-                return self._failed(wrong)
-        return self._reading(_matrix(results), results, begun)
+                    results.append(self._engine.range(query, from_ms, to_ms, step_ms))
+            except PromqlError as refused:
+                return failure_of(refused, self.name)
+        return reading_of(matrix_of(results), results, self.name, time.monotonic() - begun)
 
     def series(self, query: SeriesQuery, timeout_seconds: float) -> Reading[tuple[Labels, ...]]:
         """The label sets of series that have samples in the time, sorted; without selectors it is rejected."""
@@ -136,7 +131,7 @@ class MemorySource:
             with self._one_at_a_time:
                 labels = self._label_sets(query)
         except PromqlError as wrong:
-            return self._failed(wrong)
+            return failure_of(wrong, self.name)
         found = tuple(sorted(shape(labels)))  # type: ignore[type-var]
         took = time.monotonic() - begun
         if query.limit and len(found) > query.limit:
@@ -166,52 +161,6 @@ class MemorySource:
         message = "given up: the time for all questions is over" if self._closed else "no time was left to ask"
         return Failed(Reason.DEADLINE, message, self.name)
 
-    def _failed(self, wrong: PromqlError) -> Failed[Any]:
-        reason = Reason.UNSUPPORTED if isinstance(wrong, UnsupportedError) else Reason.REJECTED
-        return Failed(reason, " ".join(str(wrong).split()), self.name)
-
-    def _reading(self, data: D, results: Sequence[Result], begun: float) -> Reading[D]:
-        took = time.monotonic() - begun
-        warnings = tuple(dict.fromkeys(text for result in results for text in result.warnings))
-        notes = tuple(dict.fromkeys(text for result in results for text in result.infos))
-        if warnings:
-            more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-            message = f"the answer may be partial: {warnings[0]}{more}"
-            return Failed(Reason.PARTIAL, message, self.name, data, warnings, took)
-        if not (data.samples if isinstance(data, Vector) else data.series):
-            return Absent(self.name, took, notes)
-        return Measured(data, self.name, took, notes)
-
 
 def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def _wrong_span(first_ms: int, last_ms: int, step_ms: int) -> str | None:
-    if step_ms <= 0:
-        return "the step of a range must be at least 1 ms"
-    if last_ms < first_ms:
-        return "the end of a range must not be before its start"
-    steps = (last_ms - first_ms) // step_ms + 1
-    return f"{steps} steps are more than {STEPS_MAX}: take a larger step" if steps > STEPS_MAX else None
-
-
-def _vector(result: Result) -> Vector:
-    values = result.values[:, 0].tolist()
-    present = result.present[:, 0]
-    if present.all():
-        return Vector(tuple(map(Sample, result.labels, values)))
-    row = zip(result.labels, values, present.tolist(), strict=True)
-    return Vector(tuple(Sample(labels, value) for labels, value, is_there in row if is_there))
-
-
-def _matrix(results: Sequence[Result]) -> Matrix:
-    """One matrix of results that follow each other in time."""
-    points: dict[Labels, list[tuple[float, float]]] = {}
-    for result in results:
-        times = [ms / 1000 for ms in result.times_ms.tolist()]
-        for labels, values, present in zip(result.labels, result.values, result.present, strict=True):
-            row = zip(times, values.tolist(), strict=True)
-            of = points.setdefault(labels, [])
-            of += row if present.all() else compress(row, present.tolist())
-    return Matrix(tuple(Series(labels, tuple(of)) for labels, of in points.items() if of))

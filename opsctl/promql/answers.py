@@ -1,17 +1,19 @@
 """What the engine answers as readings: vectors, matrices, and whether warnings make them partial.
 
-Must never drop a warning: an answer with one may not be whole.
+Must never drop a warning (an answer with one may not be whole) or import numpy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import compress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Sample, Series, Vector
-from opsctl.promql.engine import Result
 from opsctl.promql.errors import PromqlError, UnsupportedError
+
+if TYPE_CHECKING:
+    from opsctl.promql.engine import Result
 
 D = TypeVar("D", Vector, Matrix)
 
