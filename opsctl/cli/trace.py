@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from opsctl.core.traces import Span, Trace
     from opsctl.insight.trace_difference import Difference
-    from opsctl.ports.traces import TraceQuery
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -47,6 +46,7 @@ def search(
     json: Json = False,
 ) -> None:
     """Find traces of a service. Everything that is said must hold for one of its spans."""
+    from opsctl.cli.trace_search import check_known, print_search, say_search, write_search
     from opsctl.ports.traces import TraceQuery
 
     run = frame()
@@ -70,13 +70,13 @@ def search(
     traces = list(page.traces) if page else []
     truncated = page.truncated if page else False
     if form == "json":
-        _write_search(query, service, reading, traces, truncated)
+        write_search(query, service, reading, traces, truncated)
     else:
         if isinstance(reading, Absent):
-            _check_known(run, service, query.service, reading.backend, seconds(run, timeout))
+            check_known(run, service, query.service, reading.backend, seconds(run, timeout))
         if page or isinstance(reading, Absent):
-            _print_search(run, traces, form)
-        _say_search(run, query, reading, traces, truncated)
+            print_search(run, traces, form)
+        say_search(run, query, reading, traces, truncated)
     finish(reading)
 
 
@@ -198,99 +198,6 @@ def _span(trace: Trace, span_id: str) -> Span:
 
 def _worse(readings: Sequence[Reading[Trace]]) -> dict[str, Any]:
     return next((status(reading) for reading in readings if isinstance(reading, Failed)), status(readings[0]))
-
-
-# -- search ------------------------------------------------------------------------------------------------------------
-
-
-def _print_search(run: Frame, traces: list[Trace], form: str) -> None:
-    from opsctl.render.table import Column, write_rows
-    from opsctl.views.traces import moment_of
-
-    if form == "plain":
-        names = ("start", "duration_us", "spans", "errors", "trace", "service", "operation")
-        rows = [
-            [
-                moment_of(t.start_us).isoformat(),
-                *map(str, (t.duration_us, len(t.spans), t.errors)),
-                *(t.trace_id, t.root.service, t.root.name),
-            ]
-            for t in traces
-        ]
-        write_rows(sys.stdout, [Column(name) for name in names], rows, table=False, color=False)
-        return
-    columns = [Column("start"), Column("took", right=True), Column("spans", right=True), Column("errors")]
-    columns += [Column("trace"), Column("request", wrap=True)]
-    cells = _search_cells(run, traces)
-    write_rows(sys.stdout, columns, cells, table=True, color=run.colored(sys.stdout))
-
-
-def _search_cells(run: Frame, traces: list[Trace]) -> list[list[str]]:
-    """The day is shown where not all of them are of today."""
-    from opsctl.render.traces import span_time
-    from opsctl.views.traces import moment_of, took
-
-    today = span_time(run.composition.clock.now(), utc=run.utc)[:10]
-    times = [span_time(moment_of(trace.start_us), utc=run.utc) for trace in traces]
-    shown = times if any(time[:10] != today for time in times) else [time[11:] for time in times]
-    return [
-        [
-            time,
-            took(trace.duration_us),
-            str(len(trace.spans)),
-            f"✖ {trace.errors}" if trace.errors else "",
-            trace.trace_id,
-            f"{trace.root.service} {trace.root.name}",
-        ]
-        for time, trace in zip(shown, traces, strict=True)
-    ]
-
-
-def _say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
-    from opsctl.render.text import clean
-    from opsctl.render.traces import show_command
-
-    if isinstance(reading, Absent):
-        between = f"between {query.start:%Y-%m-%dT%H:%M:%SZ} and {query.end:%Y-%m-%dT%H:%M:%SZ}"
-        run.say(f"nothing: no trace of {clean(query.service)} fits {between}")
-    if isinstance(reading, Failed) and traces:
-        run.warn(f"partial: {clean(reading.message)}")
-    if truncated and traces:
-        run.say(f"there may be more that fit: these are {len(traces)}; a higher --limit or a shorter time shows them")
-    if traces:
-        slowest = max(traces, key=lambda trace: (trace.errors > 0, trace.duration_us))
-        run.say(f"next: {show_command(slowest.trace_id)}")
-
-
-def _check_known(run: Frame, service: str, name: str, backend: str, timeout_seconds: float) -> None:
-    """UsageError where the backend has nothing of that name at all, with what was probably meant."""
-    import difflib
-
-    known = run.composition.traces.services(timeout_seconds)
-    if not isinstance(known, Measured) or name in known.data:
-        return
-    catalogue = run.composition.catalogue
-    callers = [one.name for one in catalogue.services.values() if service in one.depends_on]
-    if catalogue.get(service) is not None and callers:
-        hint = f"it may send no spans; look at who needs it: {', '.join(callers)}"
-        raise UsageError(f"{backend} has no traces of {name}", hint=hint)
-    near = difflib.get_close_matches(name, known.data, n=1)
-    raise UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _write_search(query: TraceQuery, service: str, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
-    from opsctl.render.traces import summary_body
-
-    body = {
-        "service": service,
-        "backend": reading.backend,
-        "start": query.start,
-        "end": query.end,
-        **status(reading),
-        "truncated": truncated,
-        "traces": [summary_body(trace) for trace in traces],
-    }
-    write_json("trace/search/v1", body)
 
 
 # -- show --------------------------------------------------------------------------------------------------------------
