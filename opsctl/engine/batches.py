@@ -22,6 +22,7 @@ MANY = 10_000
 HEAVY = 250
 """So many questions at most are one where each reads weeks of samples."""
 _BACKENDS = frozenset({Reason.UNREACHABLE, Reason.AUTH})  # parts would fare no better
+_OF_ONE = frozenset({Reason.REJECTED, Reason.UNSUPPORTED, Reason.TOO_LARGE, Reason.MALFORMED})  # not said of all
 _TRIED = 7  # a batch, its halves and theirs: so many failures and no answer, and single questions are tried
 _PROBES = 12
 _PART_SECONDS = 2.0
@@ -93,7 +94,7 @@ class _Search:
         elif not isinstance(reading, Failed):
             self._share(batch, reading)
         elif last or reading.reason in _BACKENDS:
-            self._fail(batch, reading)
+            self._fail(batch, self.asker.late() if reading.reason in _OF_ONE else reading)
         else:
             self._keep(batch, reading.partial)
             self.failed.append(batch)

@@ -254,6 +254,21 @@ def test_the_search_ends_with_the_cycle() -> None:
     assert len(server.instants) == 4 + 3  # batches have half of a request's time, their halves somewhat less
 
 
+def test_a_search_that_ran_out_of_time_blames_nobody() -> None:
+    """What was wrong with one question of a batch is not said of the others."""
+
+    class Rejects(Slow):
+        def __init__(self) -> None:
+            super().__init__()
+            self.of = lambda s: failed(Reason.REJECTED, "column 5: that one") if s == "7" else 100.0
+
+    server = Rejects()
+    report = run_cycle(objectives(300), server, AT, limits=Limits(), monotonic=server.monotonic)
+    said = {v.headline for v in report.verdicts}
+    assert not any("column 5" in line for line in said)
+    assert any("no answer before the cycle's deadline" in line for line in said)
+
+
 def test_who_was_answered_before_the_deadline_keeps_the_answer() -> None:
     """The search for one slow question ran out of time."""
 
