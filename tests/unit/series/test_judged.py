@@ -157,3 +157,53 @@ def test_failing_pairs_are_a_ticket() -> None:
     assert verdict.headline == "Calls from payments to wallet fail"
     assert verdict.alerts[0].fired_at is not None
     assert verdict.alerts[0].since <= ago(300)
+
+
+OBJECTIVE = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: logins-logged, annotations: {opsctl.dev/tier: page}}
+spec:
+  service: auth
+  indicator:
+    metadata: {name: logins-logged}
+    spec:
+      ratioMetric:
+        counter: true
+        bad: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(log_record_count_total{service_name="auth",severity_text="ERROR"}[{{.window}}]))'}}}
+        total: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(log_record_count_total{service_name="auth"}[{{.window}}]))'}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{displayName: Log-ins, target: 0.99}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("every", "outcome"),
+    [(None, Outcome.PASS), (4, Outcome.FAIL), (200, Outcome.PASS)],
+    ids=["none", "1 in 4", "1 in 200"],
+)
+def test_an_objective_on_log_lines_burns_its_budget(tmp_path: Path, every: int | None, outcome: Outcome) -> None:
+    """Counts of lines are counts of events: windows of five minutes to three days, and the month's budget."""
+    (tmp_path / "mine.slo.yaml").write_text(OBJECTIVE)
+    (slo,) = load_rules(["mine.slo.yaml"], tmp_path, load_catalogue("bundled:", HERE)).slos
+    lines = [record(i * 6.0, level="ERROR" if every and i % every == 0 else "INFO") for i in range(6 * 600)]
+    report = run_cycle((slo,), {Signal.LOGS: log_series(lines)}, {signal: AT for signal in Signal})
+    (verdict,) = report.verdicts
+    assert verdict.outcome is outcome, verdict.headline
+    counts = {evidence.window: evidence for evidence in verdict.evidence.windows}
+    hour = counts[timedelta(hours=1)]
+    assert (hour.total, hour.bad) == (600.0, 0.0 if every is None else 600.0 / every)
+    assert verdict.evidence.budget is not None
+    assert verdict.evidence.budget.total == 3_600.0
+
+
+def test_an_objective_on_logs_that_stopped_has_no_data(tmp_path: Path) -> None:
+    """No line of the service in its window: not zero errors."""
+    (tmp_path / "mine.slo.yaml").write_text(OBJECTIVE)
+    (slo,) = load_rules(["mine.slo.yaml"], tmp_path, load_catalogue("bundled:", HERE)).slos
+    lines = [record(3_600.0 + i) for i in range(600)] + [
+        record(float(i), service="wallet", level="ERROR") for i in range(600)
+    ]
+    report = run_cycle((slo,), {Signal.LOGS: log_series(lines)}, {signal: AT for signal in Signal})
+    assert report.verdicts[0].outcome is Outcome.NO_DATA
