@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -48,10 +48,17 @@ def refused(env: Mapping[str, str], signal: str) -> str | None:
             return f"{name}={protocol[:40]}: expected http/protobuf (a collector's port 4318)"
         if protocol:
             break
-    parts = urlsplit(_endpoint(env, signal))
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_url(_endpoint(env, signal)):
         return f"the endpoint for {signal.lower()} is not a URL: expected http://HOST:4318 or https://…"
     return None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _endpoint(env: Mapping[str, str], signal: str) -> str:
@@ -109,7 +116,8 @@ class Telemetry:
         for name in QUESTIONS:
             method = getattr(source, name, None)
             if callable(method):
-                setattr(source, name, self._asked(method, name, about))
+                with suppress(AttributeError):  # one that cannot be watched is asked all the same
+                    setattr(source, name, self._asked(method, name, about))
         return source
 
     def _asked(self, method: Callable[..., Any], name: str, about: dict[str, str | int]) -> Callable[..., Any]:
@@ -119,7 +127,8 @@ class Telemetry:
                 attributes["db.query.text"] = _LITERAL.sub('"?"', args[0])[:1000]
             begun_ns = time.time_ns()
             reading = method(*args, **options)
-            self._record(attributes, reading, begun_ns)
+            with suppress(Exception):  # of the SDK: an answer is worth more than its span
+                self._record(attributes, reading, begun_ns)
             return reading
 
         return ask
