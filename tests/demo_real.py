@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import textwrap
@@ -56,45 +57,48 @@ CONTEXTS = {"story": '["bundled:slo", "bundled:platform"]', "live": '["bundled:"
 
 @dataclass(frozen=True)
 class Look:
-    """What of a fault is seen in each signal; the search is the arguments of `trace search`."""
+    """What of a fault is seen in each signal: a chart, arguments of `trace search`, and what is counted from spans."""
 
     chart: str
     search: tuple[str, ...]
-    rule: str  # of logs or spans, that judges the same
+    spans: str
 
 
 _SLOW = "histogram_quantile(0.95, sum by (le) (rate({}_bucket{}[5m])))"
+_PAIRS = 'sum by (client, server) (increase(traces_service_graph_request_failed_total{server="wallet"}[1m]))'
+_CALLS = "sum by (span_name, status_code) (increase(traces_span_metrics_calls_total{%s}[1m]))"
+LOG_RULE = "LoginAttackInLogs"  # judged from log lines: an attack, or none
 LOOKS: Mapping[str, Look] = {
     "promo-surge": Look(
         _SLOW.format("gaming_redemption_duration_seconds", '{stage="e2e"}'),
         ("promo", "--operation", "promo.redeem", "--min-duration", "1s", "--error"),
-        "ServicePairErrors",
+        _PAIRS,
     ),
     "wallet-db-slow": Look(
         _SLOW.format("gaming_payment_duration_seconds", ""),
         ("payments", "--operation", "payment.authorize", "--min-duration", "2s"),
-        "ServicePairErrors",
+        _PAIRS,
     ),
     "matchmaking-backlog": Look(
         'sum(rate(gaming_matchmaking_tickets_total{outcome="expired"}[5m]))',
         ("matchmaking", "--operation", "process matchmaking-tickets", "-a", "gaming.ticket.outcome=expired"),
-        "LoginAttackInLogs",
+        _CALLS % 'service_name="matchmaking",span_kind="SPAN_KIND_CONSUMER"',
     ),
     "region-lost": Look(
         'sum(rate(gaming_session_join_total{result!="ok"}[5m]))',
         ("gateway", "--error", "-a", "gaming.home_region=eu-1"),
-        "LoginAttackInLogs",
+        _CALLS % 'service_name="gateway",span_kind="SPAN_KIND_SERVER",status_code="STATUS_CODE_ERROR"',
     ),
     "service-silent": Look(
         'sum(rate(http_server_request_duration_seconds_count{service="gateway",http_route="/chat",'
         'http_response_status_code="503"}[5m]))',
         ("gateway", "--operation", "egress chat", "--error"),
-        "LoginAttackInLogs",
+        _CALLS % 'service_name="gateway",span_name="egress chat"',
     ),
     "login-attack": Look(
         'sum(rate(gaming_auth_attempts_total{reason="bad_password"}[5m]))',
         ("auth", "--operation", "user.login"),
-        "LoginAttackInLogs",
+        _CALLS % 'service_name="auth",span_kind="SPAN_KIND_SERVER"',
     ),
 }
 
@@ -159,7 +163,9 @@ class RealStory(Story):
         self.type_in("trace", "show", trace_id, "-o", "table")
         around = ("--since", since, "--to", f"{stage.clock.now() + timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}")
         self.type_in("log", "search", "--trace", trace_id, *around, "--oldest-first", "-o", "table")
-        self.type_in("rule", "eval", self.look.rule, "-o", "table", context="live")
+        minute = f"{stage.clock.now() - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
+        self.type_in("metric", "query", self.look.spans, "--at", minute, "-o", "table")
+        self.type_in("rule", "eval", LOG_RULE, "-o", "table", context="live")
 
     def act(self, number: int, title: str) -> None:
         """A heading; the runbook comes after the signals."""
@@ -383,6 +389,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--stay", action="store_true", default=os.environ.get("STAY") == "1")
     asked = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started is ended
     if lacking := missing():
         print(
             f"demo-real needs real servers that are not there: {lacking}; get them with: make servers", file=sys.stderr
