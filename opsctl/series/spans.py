@@ -6,7 +6,7 @@ Must never take what sampling left out for a count of nothing where absence is t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from opsctl.core.signals import Failed, Reading, Reason, Signal
@@ -15,10 +15,10 @@ from opsctl.ports.traces import TraceSource
 from opsctl.series.counts import Counted, Question
 from opsctl.series.fetching import Fetch, Search, Spans, fewest
 from opsctl.series.matching import equal_to, fits, test_of
-from opsctl.series.names import PAIR_FAILED, PAIR_REQUESTS, SPAN_WITHOUT
+from opsctl.series.names import DURATION_BUCKET, PAIR_FAILED, PAIR_REQUESTS, SPAN_WITHOUT
 from opsctl.series.needs import Family
 from opsctl.series.source import CountedSeries, Deadline, Numbers, whole
-from opsctl.series.span_events import STATUSES, Wish, events_of, fixed_labels, label_of
+from opsctl.series.span_events import LE, STATUSES, Event, Wish, bound_of, events_of, fixed_labels, label_of
 from opsctl.series.span_metrics import SpanMetricsSource, Spm, Told, can_say
 
 _PAIRS = frozenset({PAIR_REQUESTS, PAIR_FAILED})
@@ -84,14 +84,14 @@ class SpanSeries(CountedSeries):
             for after_ms, to_ms in spans:
                 fetch.fetch(search, after_ms, to_ms)
         found = list(fetch.found)
-        return [(question, self._counted_spans(question, found)) for question in questions]
+        return [(question, self._counted_spans(question, found, deadline)) for question in questions]
 
     def _seen(self, question: Question, fetch: Fetch, deadline: Deadline) -> Counted | None:
         """Whether there is anything at all: a few traces say so, unless they happen not to fit."""
         for search, spans in self._wanted((question,), deadline).items():
             for after_ms, to_ms in spans:
                 fetch.newest(search, after_ms, to_ms)
-            counted = self._counted_spans(question, list(fetch.found))
+            counted = self._counted_spans(question, list(fetch.found), deadline)
             if not counted.empty:
                 return counted
         return None
@@ -111,7 +111,7 @@ class SpanSeries(CountedSeries):
 
     # -- what to count --------------------------------------------------------------------------------------------
 
-    def _counted_spans(self, question: Question, found: Sequence[Trace]) -> Counted:
+    def _counted_spans(self, question: Question, found: Sequence[Trace], deadline: Deadline) -> Counted:
         family = question.family
         counted = Counted(question.buckets)
         fixed = frozenset(fixed_labels(family.metric))
@@ -120,11 +120,20 @@ class SpanSeries(CountedSeries):
         wish = Wish(extra, equal_to(family.matchers, "without"))
         shown = frozenset(family.labels) if family.only else fixed | frozenset(family.labels)
         takes = fits(family.matchers)
+        histogram = _Histogram() if family.metric == DURATION_BUCKET else None
         for trace in found:
+            deadline.left()
             for event in events_of(family.metric, trace, wish):
                 bucket = counted.bucket_of(event.at_us / 1000)
-                if bucket is not None and takes(event.labels):
+                if bucket is None:
+                    continue
+                if histogram is not None:
+                    histogram.add(event, bucket)
+                elif takes(event.labels):
                     counted.add(_shown(event.labels, shown), bucket, event.weight)
+        for labels, bucket, weight, spans in histogram.cumulative() if histogram is not None else ():
+            if takes(labels):
+                counted.add(_shown(labels, shown), bucket, weight, spans)
         return counted
 
     def _check_matchers(self, family: Family) -> None:
@@ -150,6 +159,26 @@ class SpanSeries(CountedSeries):
         for name, near in suspects.items():
             if name not in there:
                 self._stop(Reason.REJECTED, f"no span has the attribute of a label {name}; near: {near}")
+
+
+class _Histogram:
+    """Spans by labels, time and the first bound that they are not over."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[tuple[tuple[str, str], ...], int], list[int]] = {}
+
+    def add(self, event: Event, bucket: int) -> None:
+        """Count a span; the event's weight is its duration in milliseconds."""
+        row = self._rows.setdefault((tuple(event.labels.items()), bucket), [0] * len(LE))
+        row[bound_of(event.weight)] += 1
+
+    def cumulative(self) -> Iterator[tuple[dict[str, str], int, int, int]]:
+        """Labels with `le`, the time, how many spans are not over that bound, and how many there are."""
+        for (labels, bucket), row in self._rows.items():
+            within, spans = 0, sum(row)
+            for bound, count in zip(LE, row, strict=True):
+                within += count
+                yield {**dict(labels), "le": bound}, bucket, within, spans
 
 
 def _near(label: str, fixed: Sequence[str]) -> str | None:
