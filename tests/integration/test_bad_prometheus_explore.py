@@ -14,7 +14,7 @@ from collectors.prometheus import PrometheusSource
 from opsctl.core.exploring import RuleQuery, SeriesQuery
 from opsctl.core.signals import Failed, Measured, Reading, Reason
 from tests.integration.bad_answers import DEADLINE_SECONDS, SLACK_SECONDS, Case, says
-from tests.integration.test_bad_prometheus import AT, CASES, check_line, serve, source_of
+from tests.integration.test_bad_prometheus import AT, CASES, PATIENT_SECONDS, check_line, seconds_for, serve, source_of
 from tests.servers.misbehaving import Behaviour, Misbehaving
 
 __all__ = ["serve"]
@@ -33,21 +33,21 @@ OF_VECTORS = {
     "partial and empty",
 }
 EVERYTHING = SeriesQuery(("up",), AT - timedelta(hours=1), AT)
-EXPLORING: dict[str, Callable[[PrometheusSource], Reading[Any]]] = {
-    "series": lambda source: source.series(EVERYTHING, DEADLINE_SECONDS),
-    "label names": lambda source: source.label_names(EVERYTHING, DEADLINE_SECONDS),
-    "label values": lambda source: source.label_values("job", EVERYTHING, DEADLINE_SECONDS),
-    "exemplars": lambda source: source.exemplars("up", AT - timedelta(hours=1), AT, DEADLINE_SECONDS),
-    "rules": lambda source: source.rules(RuleQuery(), DEADLINE_SECONDS),
-    "alerts": lambda source: source.alerts(DEADLINE_SECONDS),
-    "metadata": lambda source: source.metadata(None, DEADLINE_SECONDS),
+EXPLORING: dict[str, Callable[[PrometheusSource, float], Reading[Any]]] = {
+    "series": lambda source, seconds: source.series(EVERYTHING, seconds),
+    "label names": lambda source, seconds: source.label_names(EVERYTHING, seconds),
+    "label values": lambda source, seconds: source.label_values("job", EVERYTHING, seconds),
+    "exemplars": lambda source, seconds: source.exemplars("up", AT - timedelta(hours=1), AT, seconds),
+    "rules": lambda source, seconds: source.rules(RuleQuery(), seconds),
+    "alerts": lambda source, seconds: source.alerts(seconds),
+    "metadata": lambda source, seconds: source.metadata(None, seconds),
 }
 
 
-def explore(url: str, what: str) -> Reading[Any]:
+def explore(url: str, what: str, seconds: float = PATIENT_SECONDS) -> Reading[Any]:
     """One question that looks around."""
     source = source_of(url)
-    reading = EXPLORING[what](source)
+    reading = EXPLORING[what](source, seconds)
     source.close()
     return reading
 
@@ -57,7 +57,7 @@ def explore(url: str, what: str) -> Reading[Any]:
 def test_looking_around_fails_the_same_way(case: Case, what: str, serve: Callable[[Behaviour], Misbehaving]) -> None:
     """By POST and by GET; a 404 is a question that this server does not know."""
     begun = time.monotonic()
-    failed = check_line(explore(serve(case.behave).url, what))
+    failed = check_line(explore(serve(case.behave).url, what, seconds_for(case)))
     reason = Reason.UNSUPPORTED if case.name == "404 of a wrong prefix" else case.reason
     assert (failed.reason, case.words in failed.message) == (reason, True), failed.message
     assert time.monotonic() - begun < DEADLINE_SECONDS + SLACK_SECONDS
