@@ -174,7 +174,7 @@ class Composition:
             series=limits.series,
             concurrency=limits.concurrency,
         )
-        return source
+        return source if self.telemetry is None else self.telemetry.watch(source)
 
     @cached_property
     def traces(self) -> TraceSource:

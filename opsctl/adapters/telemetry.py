@@ -28,7 +28,7 @@ EXPORT_SECONDS = 1.0
 SIGNALS = ("TRACES", "METRICS")
 QUESTIONS = (
     *("instant", "range", "series", "label_names", "label_values", "exemplars", "rules", "alerts", "metadata"),
-    *("services", "operations", "search", "trace", "dependencies", "count", "fields"),
+    *("services", "operations", "search", "trace", "dependencies", "span_metrics", "count", "fields"),
 )
 """The methods of sources that ask a backend."""
 _EXPRESSIONS = frozenset({"instant", "range", "exemplars"})

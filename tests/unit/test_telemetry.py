@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opsctl.adapters.telemetry import Telemetry, start
+from opsctl.adapters.clock import SystemClock
+from opsctl.adapters.telemetry import QUESTIONS, Telemetry, start
+from opsctl.app import Composition
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason, Vector
+from opsctl.files.settings import load_settings
 from opsctl.ports import MetricsSource
+from opsctl.ports.logs import LogSource
+from opsctl.ports.metrics import MetricsExplorer
+from opsctl.ports.traces import TraceSource
 from tests.unit.engine.fakes import AT, History
 
 ENV = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
@@ -104,3 +112,32 @@ def test_what_is_not_wanted_or_not_to_be_had_is_off(env: dict[str, str], said: s
         assert said in line
         assert "hunter2" not in line
         assert "\n" not in line
+
+
+@pytest.mark.parametrize("port", [MetricsSource, MetricsExplorer, TraceSource, LogSource])
+def test_every_question_of_a_port_is_watched(port: type) -> None:
+    """A method that is added to a port is added to QUESTIONS."""
+    methods = {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
+    assert methods - {"probe", "close"} <= set(QUESTIONS)
+
+
+def test_every_source_of_a_context_is_watched(tmp_path: Path) -> None:
+    """Metrics, logs and traces, where telemetry is on."""
+    (tmp_path / "opsctl.toml").write_text(
+        'default_context = "t"\n[contexts.t]\nnamespace = "t"\n'
+        + "".join(
+            f'[contexts.t.{kind}]\nurl = "http://127.0.0.1:9"\n' for kind in ("prometheus", "jaeger", "elasticsearch")
+        )
+    )
+    settings = load_settings(tmp_path / "opsctl.toml", None, env={"HOME": str(tmp_path)}, cwd=tmp_path)
+    watched: list[str] = []
+
+    class Seen:
+        def watch(self, source: Any) -> Any:
+            watched.append(source.name)
+            return source
+
+    composition = Composition(settings, SystemClock(), env={}, telemetry=Seen())  # type: ignore[arg-type]
+    for source in (composition.metrics, composition.logs, composition.traces):
+        source.close()
+    assert [name.split()[0] for name in watched] == ["prometheus", "elasticsearch", "jaeger"]
