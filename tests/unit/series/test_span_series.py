@@ -272,6 +272,7 @@ def test_more_traces_in_a_moment_than_one_answer_has_is_partial() -> None:
     reading = SpanSeries(source).instant("sum(increase(traces_span_metrics_calls_total[5m]))", AT, LONG)
     assert isinstance(reading, Failed)
     assert reading.reason is Reason.PARTIAL
+    assert "wallet has more traces at once than" in reading.message
 
 
 def test_presence_looks_at_a_few_traces_only() -> None:
