@@ -15,6 +15,7 @@ from opsctl.ports.traces import TraceQuery, TraceSource
 from opsctl.series.source import Deadline, NotCountedError, time_of
 
 TRACES_AT_ONCE = 1_000
+TRACES_OF_A_SMALL_STORE = 100
 A_FEW = 20
 SEARCHES_MAX = 128
 """So many questions one evaluation may ask."""
@@ -71,6 +72,7 @@ class Fetch:
         self._source = source
         self._deadline = deadline
         self._asked = 0
+        self._limit = TRACES_AT_ONCE
         self.found = Traces()
 
     def newest(self, search: Search, after_ms: int, to_ms: int) -> None:
@@ -87,14 +89,14 @@ class Fetch:
         while start_us <= end_us:
             stop_us = min(end_us, start_us + width - 1)
             width = stop_us - start_us + 1
-            found = self._once(_query(search, start_us, stop_us, TRACES_AT_ONCE))
+            found = self._once(_query(search, start_us, stop_us, self._limit))
             if found is None:
                 if width <= _SHORTEST_US:
-                    self._partial(f"{search.service} has more traces at once than {TRACES_AT_ONCE}, an answer's most")
+                    self._partial(f"{search.service} has more traces at once than {self._limit}, an answer's most")
                 width = max(_SHORTEST_US, width // 4)
                 continue
             start_us = stop_us + 1
-            width = round(width * min(4.0, _AIM * TRACES_AT_ONCE / max(1, found)))
+            width = round(width * min(4.0, _AIM * self._limit / max(1, found)))
 
     def _once(self, query: TraceQuery) -> int | None:
         """How many traces came; None where that was not all."""
@@ -112,6 +114,9 @@ class Fetch:
                 return None
             case Failed(reason=Reason.PARTIAL, partial=TracePage(truncated=True) as page):
                 self.found.add(page.traces)
+                return None
+            case Failed(reason=Reason.REJECTED) if self._limit > TRACES_OF_A_SMALL_STORE:
+                self._limit = TRACES_OF_A_SMALL_STORE  # Jaeger's memory refuses a limit that is more than it keeps
                 return None
             case failed:
                 raise NotCountedError(Failed(failed.reason, failed.message, failed.backend, None, failed.warnings))

@@ -275,6 +275,23 @@ def test_more_traces_in_a_moment_than_one_answer_has_is_partial() -> None:
     assert "wallet has more traces at once than" in reading.message
 
 
+class Small(MemoryTraceSource):
+    """Refuses a limit that is more than it keeps, as Jaeger's memory store does."""
+
+    def search(self, query: TraceQuery, timeout_seconds: float) -> Reading[TracePage]:
+        if query.limit > 500:
+            return Failed(Reason.REJECTED, "search depth must be less than max traces", self.name)
+        return super().search(query, timeout_seconds)
+
+
+def test_a_small_store_is_asked_for_less_at_once() -> None:
+    """Its refusal is no end."""
+    source = Small()
+    source.add(traces_of([span(i * 0.5, i + 1, i + 1) for i in range(300)]))
+    query = 'sum(increase(traces_span_metrics_calls_total{service_name="wallet"}[5m]))'
+    assert value(SpanSeries(source).instant(query, AT, LONG)) == 300.0
+
+
 def test_presence_looks_at_a_few_traces_only() -> None:
     """Whether there is anything at all costs one question, however much there is."""
     source = Short(25)
