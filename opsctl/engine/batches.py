@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import partial
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason, Sample, Vector
 from opsctl.engine.asking import Asker, gather
 from opsctl.promql.coalesce import Batch, coalesced

@@ -6,9 +6,10 @@ Must never accept what opsctl would not carry out: a part of the standard that i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from opsctl.core.catalogue import Catalogue
+from opsctl.core.frozen import dataclass
 from opsctl.files.nodes import Node, Problems, Table
 from opsctl.files.text import meant
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from opsctl import assets
+from opsctl.core.frozen import dataclass
 from opsctl.errors import ConfigError
 from opsctl.files.context_reader import resolve_path
 from opsctl.files.nodes import Node, Problems

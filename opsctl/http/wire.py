@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from opsctl.core.frozen import dataclass
 from opsctl.core.hosts import is_address, is_loopback
 
 CHUNK_BYTES = 1 << 16

@@ -7,8 +7,10 @@ milliseconds. Must never import numpy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal, Union
+
+from opsctl.core.frozen import dataclass
 
 MatchOp = Literal["=", "!=", "=~", "!~"]
 At = Union[int, Literal["start", "end"], None]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from opsctl.core.frozen import dataclass
 from opsctl.promql.errors import PromqlError
 
 TEXT_MAX_BYTES = 16 * 1024

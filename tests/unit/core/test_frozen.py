@@ -6,12 +6,14 @@ import copy
 import dataclasses
 import inspect
 import pickle
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import pytest
 
 from opsctl.core.frozen import dataclass as quick
+
+T = TypeVar("T")
 
 
 def _classes() -> list[Any]:
@@ -108,6 +110,73 @@ def test_it_is_copied_pickled_and_encoded() -> None:
     assert copy.deepcopy(kept) == copy.copy(kept) == pickle.loads(pickle.dumps(kept)) == kept
     assert msgspec.json.decode(msgspec.json.encode(kept), type=Kept) == kept
     assert msgspec.json.decode(b'{"a": 5}', type=Kept) == Kept(5)
+
+
+@quick(slots=True)
+class Changing:
+    """Not frozen."""
+
+    a: int
+    seen: list[str] = dataclasses.field(default_factory=list)
+
+
+@quick(frozen=True, slots=True)
+class Box(Generic[T]):
+    """Of anything."""
+
+    inside: T
+    more: int = 0
+
+
+def test_a_class_that_changes_is_the_standard_one_too() -> None:
+    """With `slots=True` alone: fields can be set, others not, equal by value and not hashable."""
+    one = Changing(1)
+    one.a += 1
+    one.seen.append("x")
+    assert one == Changing(2, ["x"])
+    assert repr(one) == "Changing(a=2, seen=['x'])"
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == dataclasses.replace(one) == one
+    assert Changing(3).seen == []
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+    with pytest.raises(AttributeError):
+        one.other = 1  # type: ignore[attr-defined]
+
+
+def test_generic_classes_keep_their_parameters() -> None:
+    """A class of a type variable is subscribed, made and matched."""
+    box: Any = Box[int](5)
+    assert Box.__parameters__ == (T,)  # type: ignore[attr-defined]
+    match box:
+        case Box(inside, more):
+            assert (inside, more) == (5, 0)
+    assert not hasattr(box, "__dict__")
+    assert pickle.loads(pickle.dumps(box)) == box
+
+
+def test_wrong_classes_are_refused_as_the_standard_one_does() -> None:
+    """A default before a field without one, and a default that all would share."""
+    for decorate in (quick, dataclasses.dataclass):
+        with pytest.raises(TypeError, match="non-default argument 'b' follows default argument"):
+
+            @decorate(frozen=True, slots=True)
+            class Order:
+                a: int = 1
+                b: int
+
+        with pytest.raises(ValueError, match="mutable default <class 'list'> for field a"):
+
+            @decorate(frozen=True, slots=True)
+            class Shared:
+                a: list[int] = []  # noqa: RUF012
+
+
+def test_a_wrong_call_names_the_field() -> None:
+    """As a method that was compiled for the class does."""
+    with pytest.raises(TypeError, match=r"Kept.__init__\(\) missing 1 required positional argument: 'a'"):
+        Kept()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'c'"):
+        Kept(1, c=2)  # type: ignore[call-arg]
 
 
 def test_other_forms_and_subclasses_are_the_standard_ones() -> None:
