@@ -119,7 +119,7 @@ class Fetch:
                 self._limit = TRACES_OF_A_SMALL_STORE  # Jaeger's memory refuses a limit that is more than it keeps
                 return None
             case failed:
-                raise NotCountedError(Failed(failed.reason, failed.message, failed.backend, None, failed.warnings))
+                raise NotCountedError(failed)
 
     def _partial(self, message: str) -> NoReturn:
         hint = "name a service and a span, or a shorter range"

@@ -18,7 +18,7 @@ from opsctl.ports.logs import LogSource
 from opsctl.series.counts import KEPT_MS, Counted, Question, Run
 from opsctl.series.matching import fits
 from opsctl.series.needs import Family
-from opsctl.series.source import CountedSeries, Deadline, Numbers, time_of, whole
+from opsctl.series.source import CountedSeries, Deadline, Numbers, time_of
 
 SEVERITY = "severity_text"
 _SEVERITY_FIELDS = ("log.level", "severity_text")
@@ -49,7 +49,7 @@ class LogSeries(CountedSeries):
         for run in question.buckets.runs():
             query = LogQuery(start=_after(run.start_ms), end=_after(run.end_ms), matchers=asked.matchers)
             step = timedelta(milliseconds=run.step_ms)
-            counts = whole(self, self._logs.count(query, step, asked.by, deadline.left()))
+            counts = self._whole(self._logs.count(query, step, asked.by, deadline.left()))
             if counts is not None:
                 self._add(counted, asked, run, counts)
         return counted
@@ -75,7 +75,7 @@ class LogSeries(CountedSeries):
         kept = self._fields
         if kept is not None and time.monotonic() - kept[0] < _FIELDS_KEPT_SECONDS:
             return kept[1]
-        fields = whole(self, self._logs.fields(deadline.left()))
+        fields = self._whole(self._logs.fields(deadline.left()))
         if fields is None:
             return None
         known: dict[str, str] = {}

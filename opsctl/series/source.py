@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Protocol
 
@@ -33,7 +34,7 @@ class NotCountedError(Exception):
 
     def __init__(self, reading: Failed[Any]) -> None:
         super().__init__(reading.message)
-        self.reading = reading
+        self.reading: Failed[Any] = replace(reading, partial=None)  # a part of a count is a wrong count
 
 
 class Backend(Protocol):
@@ -182,17 +183,11 @@ class CountedSeries:
     def _stop(self, reason: Reason, message: str) -> NoReturn:
         raise NotCountedError(Failed(reason, message, self.name))
 
-    def _give_up(self, failed: Failed[Any]) -> NoReturn:
-        """What the backend failed with, without what came: a part of a count is a wrong count."""
-        reading: Failed[Any] = Failed(failed.reason, failed.message, failed.backend, None, failed.warnings)
-        raise NotCountedError(reading)
-
-
-def whole(source: CountedSeries, reading: Reading[Any]) -> Any:
-    """The data of a whole answer, None where there is none; a failed one ends the evaluation."""
-    if isinstance(reading, Failed):
-        source._give_up(reading)
-    return None if isinstance(reading, Absent) else reading.data
+    def _whole(self, reading: Reading[Any]) -> Any:
+        """The data of a whole answer, None where there is none; a failed one ends the evaluation."""
+        if isinstance(reading, Failed):
+            raise NotCountedError(reading)
+        return None if isinstance(reading, Absent) else reading.data
 
 
 def time_of(ms: float) -> datetime:

@@ -17,7 +17,7 @@ from opsctl.series.fetching import Fetch, Search, Spans, fewest
 from opsctl.series.matching import equal_to, fits, test_of
 from opsctl.series.names import DURATION_BUCKET, PAIR_FAILED, PAIR_REQUESTS, SPAN_WITHOUT
 from opsctl.series.needs import Family
-from opsctl.series.source import CountedSeries, Deadline, Numbers, whole
+from opsctl.series.source import CountedSeries, Deadline, Numbers
 from opsctl.series.span_events import LE, STATUSES, Event, Wish, bound_of, events_of, fixed_labels, label_of
 from opsctl.series.span_metrics import SpanMetricsSource, Spm, Told, can_say
 
@@ -68,7 +68,7 @@ class SpanSeries(CountedSeries):
             if isinstance(reading, Failed) and reading.reason is Reason.UNSUPPORTED:
                 self._spm = None
                 return None
-            return whole(self, reading)
+            return self._whole(reading)
 
         return Spm(self._spm, question, deadline.left, data).told()
 
@@ -104,7 +104,7 @@ class SpanSeries(CountedSeries):
         for question in questions:
             named = equal_to(question.family.matchers, _side(question.family))
             if named == "" and services is None:
-                services = list(whole(self, self._traces.services(deadline.left())) or ())
+                services = list(self._whole(self._traces.services(deadline.left())) or ())
             for search in _searches(question.family, [named] if named else services or []):
                 wanted.setdefault(search, []).extend(_times(question))
         return wanted
