@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from opsctl.core.runbooks import Runbook
     from opsctl.files.rules import RuleSet
     from opsctl.http import Endpoint
-    from opsctl.ports import Clock, MetricsSource, Pager, Person
+    from opsctl.ports import Clock, MetricsSource, Pager
     from opsctl.ports.logs import LogSource
+    from opsctl.ports.runbooks import Person
     from opsctl.ports.traces import TraceSource
     from opsctl.promql.store import SeriesStore
     from opsctl.runner import World as RunbookWorld

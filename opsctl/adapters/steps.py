@@ -19,13 +19,14 @@ from opsctl.core.binding import SECRET, Bound, BoundQuery, BoundRequest, BoundSc
 from opsctl.core.runbooks import OUTPUT_LIMIT_BYTES, Step
 from opsctl.core.signals import Absent, Failed, Measured, Sample, Vector
 from opsctl.errors import OpsctlError
-from opsctl.ports import Clock, MetricsSource, StepBroke, StepDone, StepResult
+from opsctl.ports import Clock, MetricsSource
+from opsctl.ports.runbooks import StepBroke, StepDone, StepResult
 
 _SHOWN_SAMPLES = 200
 
 
 class Steps:
-    """`opsctl.ports.StepRunner` over a metrics source, the network and bash.
+    """`opsctl.ports.runbooks.StepRunner` over a metrics source, the network and bash.
 
     `metrics` is opened on the first promql step; `secret` gives a declared secret by its name.
     """

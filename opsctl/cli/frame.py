@@ -103,17 +103,15 @@ def json_text(schema: str, body: dict[str, Any], *, unicode: bool = True) -> str
 
 
 # C1 controls, what has no width, changes direction or ends a line: legal in JSON, and not for a terminal.
-_UNSEEN = re.compile(
-    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
-)
-_NOT_ASCII = re.compile("[^\x00-\x7e]")
+_UNSEEN = "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]"
+_NOT_ASCII = "[^\x00-\x7e]"
 
 
 def json_escaped(text: str, unicode: bool) -> str:
     """The same JSON with those characters as `\\uNNNN`; without `unicode` all that are not ASCII."""
     if text.isascii() and "\x7f" not in text:
         return text
-    return (_UNSEEN if unicode else _NOT_ASCII).sub(lambda found: _units(found[0]), text)
+    return re.sub(_UNSEEN if unicode else _NOT_ASCII, lambda found: _units(found[0]), text)
 
 
 def _units(character: str) -> str:

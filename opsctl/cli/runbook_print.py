@@ -14,7 +14,7 @@ from opsctl.render.text import clean, clean_block
 
 if TYPE_CHECKING:
     from opsctl.core.runbooks import Runbook
-    from opsctl.ports import Question, RunbookRun, RunbookStep
+    from opsctl.ports.runbooks import Question, RunbookRun, RunbookStep
     from opsctl.runner import Event, Planned, Report
 
 GLYPHS = {

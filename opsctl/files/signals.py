@@ -5,7 +5,6 @@ One expression has one signal, since one backend answers it. Must never guess: a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -58,6 +57,8 @@ def watched(text: str, metrics: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _subject(selector: Selector) -> str:
+    import json
+
     metric = selector.metric or ""
     kept = SUBJECT_LABELS.get(metric, SPAN_SUBJECT)
     matchers = [one for one in selector.matchers if one.op in {"=", "=~"} and one.value and one.name in kept]

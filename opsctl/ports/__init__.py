@@ -1,6 +1,6 @@
 """What the inside asks of the outside; only `app.py` names the classes that answer.
 
-Traces and logs are in modules of their own, which a check of metrics does not load.
+Traces, logs and runbooks are in modules of their own, which a check of metrics does not load.
 """
 
 from __future__ import annotations
@@ -25,19 +25,6 @@ from opsctl.ports.metrics import (
     MetricsSource,
     Probe,
 )
-from opsctl.ports.runbooks import (
-    Person,
-    Question,
-    RunbookLog,
-    RunbookRun,
-    RunbookStep,
-    RunState,
-    StepBroke,
-    StepDone,
-    StepResult,
-    StepRunner,
-    StepState,
-)
 
 __all__ = [
     "Attempt",
@@ -52,19 +39,8 @@ __all__ = [
     "Outbox",
     "Pager",
     "PagerEvent",
-    "Person",
     "Probe",
-    "Question",
     "RuleVerdict",
     "RunRecord",
-    "RunState",
-    "RunbookLog",
-    "RunbookRun",
-    "RunbookStep",
-    "StepBroke",
-    "StepDone",
-    "StepResult",
-    "StepRunner",
-    "StepState",
     "VerdictSpan",
 ]

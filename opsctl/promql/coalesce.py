@@ -37,7 +37,7 @@ STRINGS = re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)""", r
 _COUNTED = re.compile(r"count\(([A-Za-z_:][A-Za-z0-9_:]*)\)")
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _MARKER = re.compile(r'"opsctl slot (\d+)"')
-_UNSAFE = re.compile("[\ud800-\udfff\U0010ff00-\U0010ffff]")  # no text that a label can hold: see `quoting`
+_UNSAFE = "[\ud800-\udfff\U0010ff00-\U0010ffff]"  # no text that a label can hold: see `quoting`
 _NEVER = frozenset({"__name__", "le", "quantile"})  # names are dropped, and servers write such numbers anew
 _AGGREGATIONS = frozenset({"sum", "count", "min", "max", "avg"})
 _BY_SERIES = frozenset({
@@ -219,7 +219,7 @@ def value_of(literal: str) -> str | None:
         value = selector.matchers[0].value
     else:
         value = literal[1:-1]
-    return None if _UNSAFE.search(value) else value
+    return None if not value.isascii() and re.search(_UNSAFE, value) else value
 
 
 # What is sound

@@ -16,17 +16,18 @@ TEXT_MAX_BYTES = 16 * 1024
 DEPTH_MAX = 200
 WINDOW = "{{.window}}"
 
-_PARTS = r"""(?P<space>\s+|\#[^\n]*)
-    |(?P<window>\{{\{{\s*\.window\s*\}}\}})
+_TOKENS = re.compile(
+    r"""(?P<space>\s+|\#[^\n]*)
+    |(?P<window>\{\{\s*\.window\s*\}\})
     |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
     |(?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+(?![A-Za-z0-9_]))
     |(?P<number>0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)
-    |(?P<name>{name})
+    |(?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
     |(?P<operator>==|!=|>=|<=|=~|!~|[-+*/%^<>=@])
-    |(?P<bracket>[()\[\]{{}}])
-    |(?P<mark>[,:])"""
-_TOKENS = re.compile(_PARTS.format(name="[A-Za-z_:][A-Za-z0-9_:]*"), re.VERBOSE | re.DOTALL)
-_IN_RANGE = re.compile(_PARTS.format(name="[A-Za-z_][A-Za-z0-9_]*"), re.VERBOSE | re.DOTALL)
+    |(?P<bracket>[()\[\]{}])
+    |(?P<mark>,)""",
+    re.VERBOSE | re.DOTALL,
+)
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _WORDS = frozenset({"and", "or", "unless", "atan2", "bool", "offset", "on", "ignoring", "group_left", "group_right"})
 _CHAINS = _WORDS | {"==", "!=", ">=", "<=", "-", "+", "*", "/", "%", "^", "<", ">"}
@@ -68,17 +69,19 @@ def tokens(text: str) -> tuple[Token, ...]:
 
 
 def _cut(text: str) -> Iterator[Token]:
-    at, pattern = 0, _TOKENS
+    at, in_range = 0, False
     while at < len(text):
-        match = pattern.match(text, at)
+        match = _TOKENS.match(text, at)
         if match is None:
             raise _no_token(text, at)
         kind, word = str(match.lastgroup), match.group()
-        if kind == "bracket":  # a colon begins a metric name, but in a range it begins the step
-            pattern = _IN_RANGE if word == "[" else _TOKENS
+        if kind == "bracket":
+            in_range = word == "["
+        elif in_range and kind == "name" and ":" in word:  # a colon begins a metric name, but here it begins the step
+            kind, word = ("mark", ":") if word[0] == ":" else (kind, word.partition(":")[0])
         if kind != "space":
             yield Token(kind, word, at)
-        at = match.end()
+        at += len(word)
 
 
 def _no_token(text: str, at: int) -> PromqlError:

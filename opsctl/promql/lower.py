@@ -30,7 +30,6 @@ from opsctl.promql.ast import (
     Subquery,
     Text,
 )
-from opsctl.promql.blame import blame
 from opsctl.promql.errors import PromqlError
 from opsctl.promql.grammar import ALIASES
 from opsctl.promql.lexer import WINDOW, Token, tokens
@@ -55,6 +54,8 @@ def parse(text: str) -> Expr:
     try:
         tree = promql_parser.parse(rewritten)
     except ValueError as wrong:
+        from opsctl.promql.blame import blame
+
         raise blame(str(wrong), found, text) from None
     except BaseException as wrong:  # a panic of the parser is no Exception
         if isinstance(wrong, (KeyboardInterrupt, SystemExit, MemoryError)):

@@ -5,12 +5,11 @@ A byte that is no UTF-8 stands as U+10FF00 + byte: it equals nothing that a labe
 
 from __future__ import annotations
 
-import json
 import re
 
 _INVALID = 0x10FF00
 _BYTES = re.compile(r"\\(?:x[0-9a-fA-F]{2}|[0-7]{3})")
-_ESCAPE = re.compile(
+_ESCAPE = (
     r"\\(?:x(?P<hex>[0-9a-fA-F]{2})|(?P<octal>[0-3][0-7]{2})|u(?P<u4>[0-9a-fA-F]{4})|U(?P<u8>[0-9a-fA-F]{8})"
     r"|(?P<plain>[abfnrtv\\'\"]))"
 )
@@ -20,21 +19,28 @@ _PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v":
 def requoted(text: str) -> str:
     """A string literal as the grammar's parser reads it: no backticks, no bytes; what is wrong stays as it is."""
     if text[0] == "`":
-        return json.dumps(text[1:-1], ensure_ascii=False)
+        return _quoted(text[1:-1])
     if not _BYTES.search(text):
         return text
     decoded = _decoded(text[1:-1])
-    return text if decoded is None else json.dumps(decoded, ensure_ascii=False)
+    return text if decoded is None else _quoted(decoded)
+
+
+def _quoted(text: str) -> str:
+    import json  # few expressions need it, and none that is plain
+
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _decoded(body: str) -> str | None:
     out, at = bytearray(), 0
+    escape = re.compile(_ESCAPE)
     while at < len(body):
         if body[at] != "\\":
             out += body[at].encode("utf-8", "surrogatepass")
             at += 1
             continue
-        match = _ESCAPE.match(body, at)
+        match = escape.match(body, at)
         if match is None:
             return None
         out += _bytes_of(match)
@@ -66,5 +72,5 @@ def go_quoted(text: str) -> str:
         if _INVALID <= ord(c) <= _INVALID + 0xFF:
             out.append(f"\\x{ord(c) - _INVALID:02x}")
         else:
-            out.append(json.dumps(c, ensure_ascii=False)[1:-1])
+            out.append(_quoted(c)[1:-1])
     return f'"{"".join(out)}"'

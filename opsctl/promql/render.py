@@ -5,7 +5,6 @@ Must never drop milliseconds, quotes or parentheses that are in the tree.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -69,6 +68,8 @@ def _number(value: float) -> str:
 
 
 def _quote(text: str) -> str:
+    import json
+
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f")
 
 

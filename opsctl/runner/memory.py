@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from opsctl.errors import Refused
-from opsctl.ports import RunbookRun, RunbookStep, RunState
+from opsctl.ports.runbooks import RunbookRun, RunbookStep, RunState
 
 
 class MemoryRunbookLog:
-    """`opsctl.ports.RunbookLog` in two dictionaries."""
+    """`opsctl.ports.runbooks.RunbookLog` in two dictionaries."""
 
     def __init__(self) -> None:
         self._runs: dict[str, RunbookRun] = {}

@@ -11,7 +11,7 @@ from opsctl.core.conditions import ConditionError, holds, look_up, roots
 from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Kind, Step, Value
 from opsctl.core.runs import Attempt, State
-from opsctl.ports import RunbookStep, StepBroke, StepDone, StepResult
+from opsctl.ports.runbooks import RunbookStep, StepBroke, StepDone, StepResult
 
 Captured = Mapping[str, str | int | float | bool]
 

@@ -9,7 +9,7 @@ from typing import Literal
 from opsctl.core.binding import BindError, bind, preview
 from opsctl.core.frozen import dataclass
 from opsctl.core.runbooks import Approval, Idempotency, Manual, Role, Runbook, Step, Value
-from opsctl.ports import StepRunner
+from opsctl.ports.runbooks import StepRunner
 from opsctl.runner.outcome import Outcome, judge
 
 DRY_RUN_ID = "dry-run"

@@ -30,7 +30,7 @@ from opsctl.core.runbooks import (
 )
 from opsctl.errors import UsageError
 from opsctl.files.runbook_cases import Case
-from opsctl.ports import Question, RunbookRun, RunbookStep, RunState, StepBroke, StepDone, StepResult
+from opsctl.ports.runbooks import Question, RunbookRun, RunbookStep, RunState, StepBroke, StepDone, StepResult
 from opsctl.runner.memory import MemoryRunbookLog
 from opsctl.runner.run import Options, Report, World, resume, run
 

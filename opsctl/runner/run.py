@@ -15,7 +15,8 @@ from opsctl.core.runbooks import Approval, Idempotency, Manual, Role, Runbook, S
 from opsctl.core.runs import RESUME, Ask, Attempt, Check, Do, Finish, binding, next_move, values_of
 from opsctl.core.windows import format_duration
 from opsctl.errors import Refused, UsageError
-from opsctl.ports import Clock, Person, Question, RunbookLog, RunbookRun, RunbookStep, RunState, StepRunner
+from opsctl.ports import Clock
+from opsctl.ports.runbooks import Person, Question, RunbookLog, RunbookRun, RunbookStep, RunState, StepRunner
 from opsctl.runner.outcome import Outcome, judge, read, write
 
 

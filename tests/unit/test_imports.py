@@ -71,6 +71,8 @@ NOT_FOR_A_CHECK = {
     "opsctl.core.commands",
     "opsctl.core.outbox",
     "opsctl.files.runbooks",
+    "opsctl.ports.runbooks",
+    "opsctl.promql.blame",
     "opsctl.runner",
     "opsctl.adapters.pagerduty",
     "opsctl.adapters.journal.runbooks",
@@ -78,6 +80,7 @@ NOT_FOR_A_CHECK = {
     "importlib.metadata",
     "logging",
     "concurrent.futures",
+    "json",
 }
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from opsctl.adapters.journal.database import Database
 from opsctl.adapters.journal.rows import insert, micros, micros_or_none, time, time_or_none
 from opsctl.errors import UsageError
-from opsctl.ports import RunbookRun, RunbookStep, RunState
+from opsctl.ports.runbooks import RunbookRun, RunbookStep, RunState
 
 
 class RunbookTable:

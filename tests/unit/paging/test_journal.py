@@ -19,7 +19,8 @@ from opsctl.core.alerts import AlertState
 from opsctl.core.commands import Watched
 from opsctl.core.slo import Severity
 from opsctl.errors import ConfigError
-from opsctl.ports import Fact, RuleVerdict, RunbookRun, RunbookStep, RunRecord
+from opsctl.ports import Fact, RuleVerdict, RunRecord
+from opsctl.ports.runbooks import RunbookRun, RunbookStep
 from tests.unit.paging.world import T0, SteppedClock, alert, cycle, minutes, run_record
 
 

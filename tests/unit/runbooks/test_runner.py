@@ -6,7 +6,7 @@ import pytest
 
 from opsctl.core.params import Given, collect
 from opsctl.errors import Refused, UsageError
-from opsctl.ports import StepBroke, StepDone
+from opsctl.ports.runbooks import StepBroke, StepDone
 from opsctl.runner import MemoryRunbookLog, Options, World, dry_run, plan, resume, run
 from tests.unit.runbooks.documents import FRONT, LOOK, PARAMS, book, change, fence
 

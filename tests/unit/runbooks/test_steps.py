@@ -14,7 +14,7 @@ from opsctl.adapters.steps import Steps
 from opsctl.core.binding import bind
 from opsctl.core.signals import Absent, Failed, Measured, Reason, Sample, Vector
 from opsctl.errors import AuthError
-from opsctl.ports import StepBroke, StepDone
+from opsctl.ports.runbooks import StepBroke, StepDone
 from tests.unit.runbooks.documents import FRONT, PARAMS, book, fence
 
 SECRETS = "secrets: {token: {token_env: T}}\n"
