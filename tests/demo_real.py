@@ -17,16 +17,17 @@ import sys
 import tempfile
 import textwrap
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from opsctl.app import compose
 from opsctl.cli.demo import ROUTING_KEY, Stage, Story, say
+from opsctl.cli.demo_live import RECENT_MINUTES, live_until_interrupted, wall
 from opsctl.cli.main import main as opsctl
 from opsctl.demo.clock import StoryClock
 from opsctl.demo.emit.bulk import LogSender, open_log_sender
@@ -50,7 +51,6 @@ from tests.servers.running import Running
 
 NEEDED = (("prometheus", "3.16"), ("jaeger", "2.13"), ("elasticsearch", "9.2.0"))
 HEALTHY_MINUTES = 3  # of spans and lines before the fault
-RECENT_MINUTES = 11  # before the present, when it stays up: the rules look back ten
 AFTER_MINUTES = 2  # and after its mitigation
 CONTEXTS = {"story": '["bundled:slo", "bundled:platform"]', "live": '["bundled:"]'}
 
@@ -204,14 +204,10 @@ class World:
     alive: threading.Event = field(default_factory=threading.Event)
 
 
-def _wall() -> datetime:
-    return datetime.now(UTC)
-
-
 @contextmanager
 def built(asked: argparse.Namespace, folder: Path) -> Iterator[World]:
     """Everything up; ended when left, whatever happened."""
-    end = _wall().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    end = wall().replace(second=0, microsecond=0) - timedelta(minutes=1)
     recording = plan_recording(asked.fault, end)
     with ExitStack() as cleanup, ThreadPoolExecutor(2) as pool:
         searching = pool.submit(start_elasticsearch, NEEDED[2][1])
@@ -229,7 +225,7 @@ def built(asked: argparse.Namespace, folder: Path) -> Iterator[World]:
         spans, logs = SpanSender(jaeger.otlp, progress), open_log_sender(elastic.url, progress)
         cleanup.callback(spans.close)
         cleanup.callback(logs.close)
-        live = LivePlatform(platform, telemetry, exposition, spans, logs, _wall)
+        live = LivePlatform(platform, telemetry, exposition, spans, logs, wall)
         sending = threading.Thread(target=live.send_minutes, args=(minutes_sent(recording),), daemon=True)
         sending.start()
         pages = cleanup.enter_context(MetricsPages(exposition))
@@ -254,7 +250,7 @@ def staged(
     clock, alive = StoryClock(recording.begin - timedelta(minutes=2)), threading.Event()
 
     def order(action: str, params: Mapping[str, str]) -> str:
-        return platform.mitigate(action, _wall(), params) if alive.is_set() else recording.order(action, params)
+        return platform.mitigate(action, wall(), params) if alive.is_set() else recording.order(action, params)
 
     with ExitStack() as cleanup:
         pagerduty = start_local_pagerduty(folder / "pagerduty.db", {"demo": ROUTING_KEY})
@@ -307,13 +303,8 @@ events_url = "{pagerduty}"
 
 def stay(world: World) -> None:
     """The platform lives on until Ctrl-C; a line with a fault's name breaks it."""
-    stop = threading.Event()
     world.stage.alive.set()
     world.live.catch_up(RECENT_MINUTES)
-    running = [threading.Thread(target=world.live.run, args=(stop,), daemon=True)]
-    running.append(threading.Thread(target=follow_targets, args=(world, stop), daemon=True))
-    for thread in running:
-        thread.start()
     config = world.stage.config
     say(
         "",
@@ -331,16 +322,7 @@ def stay(world: World) -> None:
         *textwrap.wrap(f"Type a fault and Enter to let it begin: {', '.join(FAULTS)}.", 78),
         "Ctrl-C ends everything.",
     )
-    try:
-        listen(world.live.platform)
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        say("", "ending …")
-    finally:
-        stop.set()
-        for thread in running:
-            thread.join(30)
+    live_until_interrupted(world.live, [partial(follow_targets, world)])
 
 
 def follow_targets(world: World, stop: threading.Event) -> None:
@@ -350,19 +332,6 @@ def follow_targets(world: World, stop: threading.Event) -> None:
         if (now := world.pages.scrape()) != known:
             world.prometheus.reconfigure(scrape=now)
             known = now
-
-
-def listen(platform: Platform) -> None:
-    """Breaks what is named on stdin, until that ends."""
-    for line in sys.stdin:
-        name = line.strip()
-        if not name:
-            continue
-        try:
-            platform.inject(name, _wall())
-            say(f"{FAULTS[name].what_happens} Its runbook: opsctl runbook run {FAULTS[name].runbook}")
-        except ValueError as wrong:
-            say(f"{wrong}")
 
 
 def progress(text: str) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from opsctl.demo.faults import Fault
     from opsctl.demo.platform import Platform
     from opsctl.demo.servers.pagerduty import LocalPagerDuty
-    from opsctl.ports import Question
+    from opsctl.ports.runbooks import Question
     from opsctl.ports.logs import LogSource
     from opsctl.ports.traces import TraceSource
     from opsctl.runner import Event
@@ -50,10 +50,25 @@ def demo(
         "promo-surge", "--fault", metavar="NAME", help="Which fault to show; a wrong name lists them."
     ),
     seed: int = typer.Option(7, "--seed", metavar="N", help="Same seed, same story."),
+    live: bool = typer.Option(False, "--live", help="No story: run the platform on the wall clock for your servers."),
+    otlp: str | None = typer.Option(None, "--otlp", metavar="URL", help="With --live: send spans here (OTLP, HTTP)."),
+    elasticsearch: str | None = typer.Option(
+        None, "--elasticsearch", metavar="URL", help="With --live: send log lines here."
+    ),
+    port: int = typer.Option(
+        0, "--port", min=0, max=65535, help="With --live: of /metrics on loopback; 0: a free one."
+    ),
 ) -> None:
     """Show the whole main job on an embedded platform: healthy, it breaks, the verdict, paged, runbook and resolved."""
     from opsctl.demo.faults import FAULTS
 
+    if live:
+        from opsctl.cli.demo_live import run_live
+
+        run_live(seed, otlp, elasticsearch, port)
+        return
+    if otlp or elasticsearch or port:
+        raise UsageError("--otlp, --elasticsearch and --port need --live")
     if fault not in FAULTS:
         raise UsageError(f"no fault {fault}: expected one of {', '.join(FAULTS)}")
     run = frame()

@@ -29,7 +29,7 @@ from tests.servers.jaeger import Jaeger, start_jaeger
 from tests.servers.making import Missing
 
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90
 
 
 def ask(url: str, headers: dict[str, str] | None = None) -> str:
@@ -94,7 +94,8 @@ def emission(own_jaeger: Jaeger, elasticsearch9: Any) -> Iterator[Emission]:
     platform = Platform(7, now - timedelta(minutes=4), exposition)
     platform.inject("promo-surge", now - timedelta(minutes=2))
     platform.advance(now - timedelta(minutes=1))
-    spans, logs = SpanSender(own_jaeger.otlp, said.append), open_log_sender(elasticsearch9.url, said.append)
+    spans = SpanSender(own_jaeger.otlp, said.append, timeout_seconds=60)
+    logs = open_log_sender(elasticsearch9.url, said.append, timeout_seconds=90)
     telemetry = Telemetry(7, platform.state)
     live = LivePlatform(platform, telemetry, exposition, spans, logs, lambda: datetime.now(UTC))
     stop = threading.Event()
@@ -242,6 +243,6 @@ def test_dead_backends_are_counted_and_said_once() -> None:
     assert logs.delivery.lost == 3 * len(records)
     assert len(said) == 2
     assert all("counted and lost" in line and "\n" not in line for line in said)
-    logs.delivery._send = lambda items: (len(items), "")
+    logs.delivery._send, logs.delivery._again = lambda items: (len(items), ""), 0.0  # it is back
     logs.deliver(records)
     assert said[2].endswith(f"again; {3 * len(records)} were lost")

@@ -36,7 +36,7 @@ _STATUSES = {"unset": Status(StatusCode.UNSET), "ok": Status(StatusCode.OK), "er
 class SpanSender:
     """Sends whole traces; `url` is the base of OTLP over HTTP, to which `/v1/traces` is added."""
 
-    def __init__(self, url: str, say: Callable[[str], None], timeout_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, say: Callable[[str], None], timeout_seconds: float = 5.0) -> None:
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         logging.getLogger("opentelemetry").propagate = False  # we say it ourselves, once
         self._exporter = OTLPSpanExporter(

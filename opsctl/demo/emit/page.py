@@ -1,11 +1,12 @@
 """Serves the platform's `/metrics` on loopback: one page for everything, one for each service in each region.
 
 `/metrics` has every series with its labels; `/metrics/REGION/SERVICE` is a scrape target and answers 503 while that
-service is gone, so that Prometheus's own `up` tells it.
+service is gone, so that Prometheus's own `up` tells it. `/targets` lists them for Prometheus's HTTP service discovery.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
@@ -19,6 +20,7 @@ from opsctl.demo.emit.exposition import Exposition, Target
 
 JOB = "gaming"
 _PATH = "/metrics"
+_TARGETS = "/targets"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -86,14 +88,19 @@ class MetricsPages:
 
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = str(environ.get("PATH_INFO", ""))
+        if path == _TARGETS:
+            return _answered(start, "200 OK", self._discovered(), "application/json")
         if path == _PATH:
             return self._app(None)(environ, start)
         target = next((t for t in self._exposition.targets if path == f"{_PATH}/{t[0]}/{t[1]}"), None)
         if target is None:
-            return _plain(start, "404 Not Found", f"no such page; {_PATH} has everything\n")
+            return _answered(start, "404 Not Found", f"no such page; {_PATH} has everything\n")
         if not self._exposition.there(target):
-            return _plain(start, "503 Service Unavailable", f"{target[1]} in {target[0]} does not answer\n")
+            return _answered(start, "503 Service Unavailable", f"{target[1]} in {target[0]} does not answer\n")
         return self._app(target)(environ, start)
+
+    def _discovered(self) -> str:
+        return json.dumps([{"targets": [address], "labels": labels} for _, address, labels in self.scrape()])
 
     def _app(self, target: Target | None) -> Callable[..., Iterable[bytes]]:
         if target not in self._apps:
@@ -104,6 +111,6 @@ class MetricsPages:
         return app
 
 
-def _plain(start: Callable[..., Any], status: str, text: str) -> Iterable[bytes]:
-    start(status, [("Content-Type", "text/plain; charset=utf-8")])
+def _answered(start: Callable[..., Any], status: str, text: str, kind: str = "text/plain") -> Iterable[bytes]:
+    start(status, [("Content-Type", f"{kind}; charset=utf-8" if kind == "text/plain" else kind)])
     return [text.encode()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -103,11 +104,27 @@ def test_a_backend_that_raises_stops_nothing() -> None:
     assert said == ["a backend does not take what the platform sends; it is counted and lost: ValueError: no route"]
 
 
+def test_a_backend_that_failed_is_left_in_peace_for_a_while() -> None:
+    """Asked once, not once a batch: what comes meanwhile is counted without waiting; afterwards it is asked again."""
+    asked: list[int] = []
+
+    def send(items: Sequence[int]) -> tuple[int, str]:
+        asked.append(len(items))
+        return 0, "away"
+
+    delivery: Delivery[int] = Delivery("a backend", send, lambda text: None, batch=1, pause_seconds=0.2)
+    delivery.deliver([1, 2, 3])
+    assert (asked, delivery.lost) == ([1], 3)
+    time.sleep(0.25)
+    delivery.deliver([4])
+    assert (asked, delivery.lost) == ([1, 1], 4)
+
+
 def test_what_arrives_in_part_is_counted_in_part() -> None:
     """Two of three: one is lost, said, and the next whole batch says that it works again."""
     said: list[str] = []
     answers = iter([(2, "full"), (3, "")])
-    delivery: Delivery[int] = Delivery("a backend", lambda items: next(answers), said.append, batch=3)
+    delivery: Delivery[int] = Delivery("a backend", lambda items: next(answers), said.append, 3, pause_seconds=0.0)
     delivery.deliver([1, 2, 3])
     delivery.deliver([4, 5, 6])
     assert (delivery.sent, delivery.lost, len(said)) == (5, 1, 2)
