@@ -10,6 +10,7 @@ import typer
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.metric import finish, seconds, span, status
 from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output
+from opsctl.cli.pivots import pivot
 from opsctl.cli.trace import trace_kind
 from opsctl.core.signals import Absent, Failed, Measured
 from opsctl.core.slo import Slo
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
     from opsctl.core.catalogue import Service
     from opsctl.core.rules import Rule
+    from opsctl.render.table import Column
     from opsctl.views.services import Dependency, Knowledge
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
-_NAMED = 2  # so many dependencies are named in a row of a table
+_LEAST_NAMES = 14  # columns of a table for dependencies
 
 
 @app.command("ls")
@@ -72,27 +74,39 @@ def _row(service: Service, signals: Sequence[Knowledge]) -> dict[str, Any]:
 def _print_list(run: Frame, services: Sequence[Service], signals: Sequence[Knowledge], form: str) -> None:
     from opsctl.render.table import Column, write_rows
 
-    columns = [
-        Column("service"),
-        Column("tier", right=True),
-        Column("team"),
-        Column("kind"),
-        *(Column(one.signal) for one in signals),
-        Column("depends on"),
-    ]
+    columns = [Column("service"), Column("tier", right=True), Column("team"), Column("kind")]
+    columns += [Column(one.signal) for one in signals]
     words = {True: "yes", False: "no", None: "?"}
     cells = []
     for service in services:
         known = ["-" if one.status == "not_configured" else words[one.of(service.name)] for one in signals]
-        kind = service.kind.replace("_", " ")
-        needs = _some(service.depends_on) if form == "table" else ", ".join(service.depends_on)
-        cells.append([service.name, str(service.tier), service.team, kind, *known, needs])
-    write_rows(sys.stdout, columns, cells, table=form == "table", color=run.colored(sys.stdout))
+        cells.append([service.name, str(service.tier), service.team, service.kind.replace("_", " "), *known])
+    table = form == "table"
+    room = _room(columns, cells)
+    if room < _LEAST_NAMES and table:  # the name of a service that is cut is of no use to anybody
+        del columns[3]
+        cells = [[*row[:3], *row[4:]] for row in cells]
+        room = _room(columns, cells)
+    for row, service in zip(cells, services, strict=True):
+        row.append(_some(service.depends_on, room) if table else ", ".join(service.depends_on))
+    write_rows(sys.stdout, [*columns, Column("depends on")], cells, table=table, color=run.colored(sys.stdout))
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_NAMED])} and {more} more"
+def _room(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> int:
+    """What is left of the terminal's width."""
+    import shutil
+
+    widths = [max([len(column.name), *(len(row[i]) for row in cells)]) for i, column in enumerate(columns)]
+    return shutil.get_terminal_size((120, 40)).columns - sum(width + 2 for width in widths)
+
+
+def _some(names: Sequence[str], room: int) -> str:
+    """As many as there is room for; how many more."""
+    for count in range(len(names), 0, -1):
+        more = f" +{len(names) - count}" if count < len(names) else ""
+        if len(text := ", ".join(names[:count]) + more) <= room:
+            return text
+    return f"{len(names)} services" if names else ""
 
 
 @app.command()
@@ -108,8 +122,8 @@ def show(name: str = typer.Argument(..., metavar="SERVICE"), output: Output = No
         write_json("service/show/v1", {"service": _body(service, needed_by, rules, books)})
         return
     _print_show(service, needed_by, rules, books)
-    for command in _next(service, rules):
-        run.say(f"next: {command}")
+    for command in _next(run, service, needed_by, rules):
+        run.say(f"next: {pivot(run, command)}")
 
 
 def named(run: Frame, name: str) -> Service:
@@ -189,9 +203,14 @@ def _pairs(selector: dict[str, str]) -> str:
     return ", ".join(f'{label}="{value}"' for label, value in selector.items())
 
 
-def _next(service: Service, rules: Sequence[Rule]) -> list[str]:
+def _next(run: Frame, service: Service, needed_by: Sequence[str], rules: Sequence[Rule]) -> list[str]:
+    """Where to look; a third party sends neither spans nor lines, who calls it does."""
     out = [f"opsctl check {service.name}"] if rules else []
-    out.append(f"opsctl trace search {service.name} --error --since 15m")
+    name = next(iter(needed_by), "") if service.kind == "third_party" else service.name
+    if name:
+        out.append(f"opsctl trace search {name} --error --since 15m")
+    if name and run.composition.context.elasticsearch is not None:
+        out.append(f"opsctl log search -s {name} --severity error --since 15m")
     out.append(f"opsctl service deps {service.name}")
     return out
 
@@ -253,7 +272,8 @@ def _print_deps(run: Frame, found: Sequence[Dependency], form: str) -> None:
 
     plain = form == "plain"
     columns = [Column("what")] if plain else [Column("what traces say")]
-    columns += [Column("service"), Column("needs"), Column("calls", right=True), Column("errors", right=True)]
+    columns += [Column("service", wrap=True), Column("needs", wrap=True)]  # names are folded before numbers are cut
+    columns += [Column("calls", right=True), Column("errors", right=True)]
     cells = []
     for one in found:
         counts = ["" if count is None else str(count) if plain else f"{count:,}" for count in (one.calls, one.errors)]

@@ -11,6 +11,8 @@ import typer
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.metric import finish, seconds, span, status
 from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output, duration
+from opsctl.cli.pivots import pivot
+from opsctl.core.rules import State
 from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.errors import UsageError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 LIMIT_MAX = 1500
+LINES_MAX = 200  # of a tree on a terminal
 TraceId = Annotated[
     str, typer.Argument(metavar="TRACE_ID", help="Up to 32 hexadecimal digits; leading zeros may lack.")
 ]
@@ -84,7 +87,7 @@ def search(
 def show(
     trace_id: TraceId,
     span_id: str | None = typer.Option(None, "--span", metavar="SPAN_ID", help="Everything about one span of it."),
-    all_: bool = typer.Option(False, "--all", help="Also every one of the calls that repeat."),
+    all_: bool = typer.Option(False, "--all", help="Every span, however many, also those that repeat."),
     timeout: Timeout = None,
     output: Output = None,
     json: Json = False,
@@ -206,44 +209,44 @@ def _worse(readings: Sequence[Reading[Trace]]) -> dict[str, Any]:
 def _print_show(run: Frame, trace: Trace, *, unfold: bool) -> None:
     import shutil
 
-    from opsctl.render.traces import (
-        heading,
-        log_commands,
-        show_command,
-        span_time,
-        trace_warnings,
-        write_waterfall,
-    )
-    from opsctl.views.traces import moment_of, waterfall
+    from opsctl.render.paint import paint
+    from opsctl.render.traces import failure_line, few_warnings, heading, show_command, span_time, write_waterfall
+    from opsctl.views.traces import moment_of, shortened, telling_span, waterfall
 
     out = sys.stdout
-    lines = waterfall(trace, unfold=unfold)
+    every = waterfall(trace, unfold=unfold)
+    lines = every if unfold else shortened(every, LINES_MAX)
     for text in heading(trace, when=span_time(moment_of(trace.start_us), utc=run.utc)):
         out.write(text + "\n")
     width = shutil.get_terminal_size((100, 40)).columns
     write_waterfall(out, trace, lines, color=run.colored(out), width=width)
-    for text in trace_warnings(trace):
+    telling = telling_span(trace)
+    if why := failure_line(telling):
+        out.write(paint(why, State.FAIL, run.colored(out)) + "\n")
+    for text in few_warnings(trace):
         out.write(f"! {text}\n")
-    hidden = sum(line.spans for line in lines if line.count > 1)
-    if hidden:
-        run.say(f"{hidden} spans are in lines with ×; --all shows each")
-    single = [line for line in lines if line.count == 1]
-    named = max(
-        single, key=lambda line: (line.errors > 0, line.depth if line.errors else 0, line.path_us), default=None
-    )
-    if named is not None:
-        run.say(f"next: {show_command(trace.trace_id, named.span_id)}")
-    for command in log_commands(trace.trace_id):
-        run.say(f"logs: {command}")
+    folded = sum(line.spans for line in lines if line.count > 1)
+    if folded:
+        run.say(f"{folded} spans are in lines with ×; --all shows each")
+    if len(lines) < len(every):
+        run.say(f"the {len(lines)} lines that tell most; {len(every) - len(lines):,} more with --all")
+    run.say(f"next: {pivot(run, show_command(trace.trace_id, telling.span_id))}")
+    _say_logs(run, trace)
+
+
+def _say_logs(run: Frame, trace: Trace, span_id: str = "") -> None:
+    from opsctl.render.traces import log_commands, log_window
+
+    for command in log_commands(trace.trace_id, span_id, log_window(trace, run.composition.clock.now())):
+        run.say(f"logs: {pivot(run, command)}")
 
 
 def _print_span(run: Frame, trace: Trace, chosen: Span) -> None:
-    from opsctl.render.traces import log_commands, span_lines
+    from opsctl.render.traces import span_lines
 
-    for text in span_lines(trace, chosen):
+    for text in span_lines(trace, chosen, whole=False):
         sys.stdout.write(text + "\n")
-    for command in log_commands(trace.trace_id, chosen.span_id):
-        run.say(f"logs: {command}")
+    _say_logs(run, trace, chosen.span_id)
 
 
 def _plain_show(trace: Trace, chosen: Span | None, *, unfold: bool) -> None:
@@ -252,7 +255,7 @@ def _plain_show(trace: Trace, chosen: Span | None, *, unfold: bool) -> None:
     from opsctl.views.traces import waterfall
 
     if chosen is not None:
-        sys.stdout.writelines(text + "\n" for text in span_lines(trace, chosen))
+        sys.stdout.writelines(text + "\n" for text in span_lines(trace, chosen, whole=True))
         return
     names = ("depth", "span", "service", "operation", "offset_us", "duration_us", "critical_us", "count", "errors")
     cells = [
@@ -285,6 +288,7 @@ def _write_show(reading: Reading[Trace], trace: Trace, chosen: Span | None) -> N
 def _print_compare(run: Frame, a: Trace, b: Trace, found: Sequence[Difference], form: str) -> None:
     from opsctl.render.table import Column, write_rows
     from opsctl.render.text import clean
+    from opsctl.render.traces import counted
     from opsctl.views.traces import difference, took
 
     plain = form == "plain"
@@ -310,8 +314,7 @@ def _print_compare(run: Frame, a: Trace, b: Trace, found: Sequence[Difference], 
         for letter, trace in (("a", a), ("b", b)):
             root = trace.root
             sys.stdout.write(
-                f"{letter} {clean(trace.trace_id)}  {took(trace.duration_us)}, {len(trace.spans)} spans, "
-                f"{trace.errors} errors  {clean(root.service)} {clean(root.name)}\n"
+                f"{letter} {clean(trace.trace_id)}  {counted(trace)}  {clean(root.service)} {clean(root.name)}\n"
             )
     write_rows(sys.stdout, columns, cells, table=not plain, color=run.colored(sys.stdout))
     if a.root.service != b.root.service or a.root.name != b.root.name:

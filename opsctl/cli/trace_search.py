@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsctl.cli.frame import Frame, write_json
 from opsctl.cli.metric import status
+from opsctl.cli.pivots import pivot
 from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.errors import UsageError
 
@@ -31,6 +32,8 @@ def print_search(run: Frame, traces: list[Trace], form: str) -> None:
             for t in traces
         ]
         write_rows(sys.stdout, [Column(name) for name in names], rows, table=False, color=False)
+        return
+    if not traces:
         return
     columns = [Column("start"), Column("took", right=True), Column("spans", right=True), Column("errors")]
     columns += [Column("trace"), Column("request", wrap=True)]
@@ -73,7 +76,7 @@ def say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: lis
         run.say(f"there may be more that fit: these are {len(traces)}; a higher --limit or a shorter time shows them")
     if traces:
         slowest = max(traces, key=lambda trace: (trace.errors > 0, trace.duration_us))
-        run.say(f"next: {show_command(slowest.trace_id)}")
+        run.say(f"next: {pivot(run, show_command(slowest.trace_id))}")
 
 
 def check_known(run: Frame, service: str, name: str, backend: str, timeout_seconds: float) -> None:

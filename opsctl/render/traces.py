@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from opsctl.core.rules import State
@@ -12,11 +12,17 @@ from opsctl.core.traces import Span, Trace, Value
 from opsctl.insight.critical_path import critical_path
 from opsctl.insight.trace_difference import Difference, Side
 from opsctl.render.paint import paint
-from opsctl.render.text import clean
-from opsctl.views.traces import WaterfallLine, bar, moment_of, took
+from opsctl.render.text import clean, clean_block
+from opsctl.views.traces import WaterfallLine, bar, moment_of, took, why_failed
 
 _LEAST_BAR = 12
+_LEGEND = "  █ waited for  ░ ran"
+_WARNINGS = 5  # of a backend's, in a list for people
+_VALUE = 2_000  # characters of one attribute, for people
+_REASON = 300  # characters of why a span failed
 _CALLERS = 20  # of one difference, in JSON
+_RECENT = timedelta(minutes=30)
+_AROUND_US = 60_000_000
 _DEEPEST = 12  # levels that are drawn as an indent; the rest is said as a number
 
 
@@ -34,9 +40,11 @@ def write_waterfall(out: TextIO, trace: Trace, lines: Sequence[WaterfallLine], *
     rest = width - service_width - time_width - path_width - 8
     label_width = min(max(map(cell_len, (*labels, "span"))), max(20, rest - max(_LEAST_BAR, rest // 3)))
     bar_width = max(_LEAST_BAR, rest - label_width)
+    total = took(trace.duration_us)
+    legend = _LEGEND if bar_width >= len(_LEGEND) + len(total) + 3 else ""
     head = (
         f"{'span':<{label_width}}  {'service':<{service_width}}  {'took':>{time_width}}  "
-        f"{'on path':>{path_width}}  0{took(trace.duration_us):>{bar_width - 1}}"
+        f"{'on path':>{path_width}}  0{legend}{total:>{bar_width - 1 - len(legend)}}"
     )
     out.write((f"\x1b[2m{head}\x1b[0m" if color else head) + "\n")
     for line, label, service, time, path in zip(lines, labels, services, times, paths, strict=True):
@@ -70,16 +78,28 @@ def _label(line: WaterfallLine) -> str:
 
 def heading(trace: Trace, *, when: str) -> list[str]:
     """What the trace is, in two lines; `when` is its start for people."""
-    spans, services, errors = len(trace.spans), len(trace.services), trace.errors
-    return [
-        f"trace {clean(trace.trace_id)}",
-        f"began {when}, took {took(trace.duration_us)}, {spans} span{'' if spans == 1 else 's'} of {services} "
-        f"service{'' if services == 1 else 's'}, {errors} error{'' if errors == 1 else 's'}",
-    ]
+    services = len(trace.services)
+    of = f" of {services} service{'' if services == 1 else 's'}"
+    return [f"trace {clean(trace.trace_id)}", f"began {when}, took {counted(trace, of)}"]
+
+
+def counted(trace: Trace, of: str = "") -> str:
+    """How long it took, its spans and its errors; `of` stands behind the spans."""
+    spans, errors = len(trace.spans), trace.errors
+    return (
+        f"{took(trace.duration_us)}, {spans} span{'' if spans == 1 else 's'}{of}, "
+        f"{errors} error{'' if errors == 1 else 's'}"
+    )
 
 
 def trace_warnings(trace: Trace) -> Iterator[str]:
     """What the backend, or we, found wrong with it: each once, with the number of spans that have it."""
+    idle = sum(part.duration_us for part in critical_path(trace.shape) if part.idle)
+    if idle:
+        yield f"for {took(idle)} nothing of it ran: a queue, spans that have not arrived, or clocks that disagree"
+    missing = {span.parent_id for span in trace.spans if span.parent_id and span.parent_id not in trace.by_id}
+    if missing:
+        yield f"{len(missing)} parent span{' has' if len(missing) == 1 else 's have'} not arrived: the tree has gaps"
     yield from (clean(text) for text in trace.warnings)
     counts: dict[str, int] = {}
     for span in trace.spans:
@@ -87,16 +107,19 @@ def trace_warnings(trace: Trace) -> Iterator[str]:
             counts[text] = counts.get(text, 0) + 1
     for text, count in counts.items():
         yield clean(text) + (f" ({count} spans)" if count > 1 else "")
-    idle = sum(part.duration_us for part in critical_path(trace.shape) if part.idle)
-    if idle:
-        yield f"for {took(idle)} nothing of it ran: a queue, spans that have not arrived, or clocks that disagree"
-    missing = {span.parent_id for span in trace.spans if span.parent_id and span.parent_id not in trace.by_id}
-    if missing:
-        yield f"{len(missing)} parent span{' has' if len(missing) == 1 else 's have'} not arrived: the tree has gaps"
 
 
-def span_lines(trace: Trace, span: Span) -> Iterator[str]:
-    """Everything about one span."""
+def few_warnings(trace: Trace) -> Iterator[str]:
+    """`trace_warnings` for people: a backend may say the same of thousands of spans in as many words."""
+    every = list(trace_warnings(trace))
+    most = _WARNINGS + 2  # ours come first
+    yield from every[:most]
+    if len(every) > most:
+        yield f"and {len(every) - most:,} more warnings; -o json has all"
+
+
+def span_lines(trace: Trace, span: Span, *, whole: bool) -> Iterator[str]:
+    """Everything about one span, what happened in it first; very long values only where they are asked for `whole`."""
     began = span.start_us - trace.start_us
     yield f"{'span':<12} {clean(span.span_id)}"
     yield f"{'operation':<12} {clean(span.name)}"
@@ -111,25 +134,35 @@ def span_lines(trace: Trace, span: Span) -> Iterator[str]:
         yield f"{'link':<12} {clean(trace_id)} {clean(span_id)}"
     for text in span.warnings:
         yield f"{'warning':<12} {clean(text)}"
-    yield from _values("attributes", span.attributes)
-    yield from _values("resource", span.resource)
     for event in span.events:
-        yield f"event        {clean(event.name)} at {took(event.at_us - trace.start_us)}"
-        yield from (f"  {line}" for line in _pairs(event.attributes))
+        yield f"{'event':<12} {clean(event.name)} at {took(event.at_us - trace.start_us)}"
+        yield from _pairs(event.attributes, whole)
+    for title, values in (("attributes", span.attributes), ("resource", span.resource)):
+        if values:
+            yield title
+            yield from _pairs(values, whole)
 
 
-def _values(title: str, values: Mapping[str, Value]) -> Iterator[str]:
-    if values:
-        yield title
-        yield from (f"  {line}" for line in _pairs(values))
-
-
-def _pairs(values: Mapping[str, Value]) -> Iterator[str]:
+def _pairs(values: Mapping[str, Value], whole: bool) -> Iterator[str]:
+    """A line for each; the lines of a value that has several, such as a stack trace, stand below its name."""
     width = min(max((len(clean(name)) for name in values), default=0), 36)
     for name in sorted(values):
         value = values[name]
         shown = str(value).lower() if isinstance(value, bool) else str(value)
-        yield f"{clean(name):<{width}}  {clean(shown)}"
+        left_out = "" if whole or len(shown) <= _VALUE else f"… ({len(shown):,} characters; -o json has all)"
+        first, *below = clean_block(shown[:_VALUE] if left_out else shown).split("\n")
+        lines = ["", *(f"    {line}".rstrip() for line in (first, *below))] if below else [first]
+        lines[-1] += left_out
+        yield f"  {clean(name):<{width}}  {lines[0]}".rstrip()
+        yield from lines[1:]
+
+
+def failure_line(span: Span) -> str:
+    """Why a span failed, where it says so, on one line."""
+    said = " ".join(why_failed(span)[:_VALUE].split())
+    if len(said) > _REASON:
+        said = said[: _REASON - 1] + "…"
+    return f"✖ {clean(span.service)} {clean(span.name) or '(no name)'}: {clean(said)}" if said else ""
 
 
 def show_command(trace_id: str, span_id: str = "") -> str:
@@ -138,13 +171,25 @@ def show_command(trace_id: str, span_id: str = "") -> str:
     return f"{command} --span {shlex.quote(clean(span_id))}" if span_id else command
 
 
-def log_commands(trace_id: str, span_id: str = "") -> list[str]:
-    """What to type for the log lines of a trace, or of a span and of all below it."""
-    trace = shlex.quote(clean(trace_id))
+def log_commands(trace_id: str, span_id: str = "", window: str = "") -> list[str]:
+    """What to type for the log lines of a trace, or of a span and of all below it, in a `log_window`."""
+    trace = f"opsctl log search --trace {shlex.quote(clean(trace_id))}"
     if not span_id:
-        return [f"opsctl log search --trace {trace}"]
+        return [f"{trace}{window}"]
     span = shlex.quote(clean(span_id))
-    return [f"opsctl log search --trace {trace} --span {span}", f"opsctl log search --trace {trace} --subtree {span}"]
+    return [f"{trace} --span {span}{window}", f"{trace} --subtree {span}{window}"]
+
+
+def log_window(trace: Trace, now: datetime) -> str:
+    """The flags for a trace's time, where the hour before now would miss it, or soon will; lines may come late."""
+    start, end = moment_of(trace.start_us), moment_of(trace.start_us + trace.duration_us)
+    if now - start < _RECENT and end <= now:
+        return ""
+    since, to = moment_of(trace.start_us - _AROUND_US), moment_of(trace.start_us + trace.duration_us + _AROUND_US)
+    return "".join(
+        f" {flag} {at.replace(microsecond=0).isoformat().replace('+00:00', 'Z')}"
+        for flag, at in (("--since", since), ("--to", to))
+    )
 
 
 def summary_body(trace: Trace) -> dict[str, Any]:

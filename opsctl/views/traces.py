@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 
 from opsctl.core.frozen import dataclass
 from opsctl.core.trace_shape import NO_PARENT
-from opsctl.core.traces import Trace
+from opsctl.core.traces import Span, Trace
 from opsctl.insight.critical_path import Segment, critical_path
 from opsctl.insight.siblings import median, runs
 
@@ -100,6 +101,68 @@ class _Waterfall:
             index = waiting.pop()
             yield index
             waiting += self._shape.below[index]
+
+
+def shortened(lines: Sequence[WaterfallLine], most: int) -> tuple[WaterfallLine, ...]:
+    """At most so many lines: by turns the longest on the path and those with errors, each with what is above it."""
+    if len(lines) <= most:
+        return tuple(lines)
+    above = _above(lines)
+    longest = sorted(range(len(lines)), key=lambda place: -lines[place].path_us)
+    failed = sorted((place for place in longest if lines[place].errors), key=lambda place: -lines[place].depth)
+    kept: set[int] = {0}
+    for place in _by_turns(longest, failed):
+        wanted = []
+        at = place
+        while at != NO_PARENT and at not in kept:
+            wanted.append(at)
+            at = above[at]
+        kept.update(wanted[: most - len(kept)])
+        if len(kept) >= most:
+            break
+    return tuple(lines[place] for place in sorted(kept))
+
+
+def _above(lines: Sequence[WaterfallLine]) -> Sequence[int]:
+    """The place of the line that each is below."""
+    out: list[int] = []
+    open_at: list[int] = []  # the newest line of each depth
+    for place, line in enumerate(lines):
+        del open_at[line.depth :]
+        out.append(open_at[-1] if open_at else NO_PARENT)
+        open_at.append(place)
+    return out
+
+
+def _by_turns(one: Sequence[int], other: Sequence[int]) -> Iterator[int]:
+    for pair in zip_longest(one, other):
+        yield from (place for place in pair if place is not None)
+
+
+def telling_span(trace: Trace) -> Span:
+    """The span to look at first: the deepest that failed, else the one that the trace waited for longest."""
+    shape = trace.shape
+    depths = [0] * len(trace.spans)
+    for index in shape.order:
+        parent = shape.parents[index]
+        depths[index] = 0 if parent == NO_PARENT else depths[parent] + 1
+    path = [0] * len(trace.spans)
+    for segment in critical_path(shape):
+        path[segment.index] += 0 if segment.idle else segment.duration_us
+
+    def weight(index: int) -> tuple[bool, int, int]:
+        failed = trace.spans[index].failed
+        return failed, depths[index] if failed else 0, path[index]
+
+    return trace.spans[max(shape.order, key=weight)]
+
+
+def why_failed(span: Span) -> str:
+    """What a span that failed says of it, in the words of OpenTelemetry, OpenTracing or Zipkin; often nothing."""
+    said = [event.attributes.get("exception.message") or event.attributes.get("message") for event in span.events]
+    said += [span.attributes.get(name) for name in ("otel.status_description", "error.message", "error")]
+    words = (text for text in said if isinstance(text, str) and text.strip().lower() not in {"", "true", "1"})
+    return next(words, "") if span.failed else ""
 
 
 def bar(stretches: Sequence[Stretch], total_us: int, width: int) -> str:

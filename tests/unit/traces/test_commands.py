@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 
 from collectors.memory_traces import MemoryTraceSource
 from opsctl.core.signals import Absent, Failed, Measured, Reason
-from opsctl.core.traces import TracePage
+from opsctl.core.traces import TracePage, trace_of
 from opsctl.errors import ConfigError
 from tests.contract.trace_world import span
-from tests.unit.traces.stage import BASE_US, composition, run, source, traces
+from tests.unit.traces.stage import BASE_US, CATALOGUE, composition, run, source, traces
 
 
 class Broken(MemoryTraceSource):
@@ -86,8 +87,8 @@ def test_partial_answers_are_shown_and_said(tmp_path: Path) -> None:
 
 def test_nothing_found_is_said_and_no_error(tmp_path: Path) -> None:
     """A known service without such traces."""
-    code, out, err = run(tmp_path, ["trace", "search", "watch", "--error"])
-    assert (code, len(out.splitlines())) == (0, 1)
+    code, out, err = run(tmp_path, ["trace", "search", "watch", "--error", "-o", "table"])
+    assert (code, out) == (0, "")
     assert "no trace of watch fits between 2026-03-01T11:00:00Z and 2026-03-01T12:00:00Z" in err
 
 
@@ -103,6 +104,22 @@ def test_a_service_is_known_by_the_catalogues_name_and_the_backends(tmp_path: Pa
     code, out, err = run(tmp_path, ["trace", "search", "bank"])
     assert (code, out) == (2, "")
     assert "look at who needs it: shop" in err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["trace", "search", "shop"], ["trace", "show", "abc0", "-o", "table"], ["service", "show", "shop"]],
+    ids=" ".join,
+)
+def test_what_is_offered_asks_the_same_context(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The global flags that were typed are in the next command; those of the environment hold for both."""
+    offered = [line for line in run(tmp_path, ["--context", "t", *argv])[2].splitlines() if ": opsctl" in line]
+    assert offered
+    assert all(": opsctl --context t " in line for line in offered)
+    monkeypatch.setenv("OPSCTL_CONTEXT", "t")
+    assert "--context" not in run(tmp_path, argv)[2]
 
 
 @pytest.mark.parametrize(
@@ -225,3 +242,35 @@ def test_what_a_backend_says_reaches_no_terminal_raw(tmp_path: Path) -> None:
         for argv in (["trace", "search", "shop"], ["service", "ls"]):
             _, out, err = run(tmp_path, argv, broken)
             assert all(line.replace("\t", " ").isprintable() for line in (out + err).splitlines())
+
+
+def test_a_list_of_services_cuts_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 80 columns every service and every signal's word is whole; what does not fit is counted."""
+    needs = "shop, wallet, watch, ledger, bank"
+    long = f"  - {{name: a-service-with-a-name, tier: 1, team: third-parties, depends_on: [{needs}]}}\n"
+    monkeypatch.setattr("tests.unit.traces.stage.CATALOGUE", CATALOGUE + long)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    lines = run(tmp_path, ["service", "ls", "-o", "table"])[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    assert lines[0].split() == ["service", "tier", "team", "metrics", "traces", "logs", "depends", "on"]
+    assert any(line.startswith("a-service-with-a-name") and line.endswith(" shop +4") for line in lines)
+
+
+def test_counts_of_calls_are_never_cut(tmp_path: Path) -> None:
+    """Names of any length are folded: a number that lost digits is another number."""
+    name = "a-service-with-a-very-long-name-of-its-own-that-nobody-can-type"
+    spans = [span(1, 1, None, name, "root", "server", BASE_US, 10_000)]
+    spans += [span(1, 2 + n, 1, f"{name}-b", "call", "server", BASE_US + n, 10) for n in range(1234)]
+    memory = MemoryTraceSource()
+    memory.add([trace_of(spans[0].trace_id, spans)])
+    code, out, _ = run(tmp_path, ["service", "deps", "-o", "table"], memory)
+    assert code == 0
+    assert "1,234" in out
+
+
+def test_a_third_party_is_looked_for_at_who_calls_it(tmp_path: Path) -> None:
+    """It sends no spans: a search for its own would be refused."""
+    err = run(tmp_path, ["service", "show", "bank"])[2]
+    assert "next: opsctl trace search shop --error --since 15m" in err
+    assert "trace search bank" not in err

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from opsctl.core.catalogue import Catalogue, Service
-from opsctl.core.traces import Edge, Span, Trace, trace_of
+from opsctl.core.trace_shape import FIRST_US, LAST_US
+from opsctl.core.traces import Edge, Span, SpanEvent, Trace, Value, trace_of
 from opsctl.insight.trace_difference import differences, own_time_us
-from opsctl.render.traces import log_commands, write_waterfall
+from opsctl.render.traces import few_warnings, log_commands, log_window, span_lines, write_waterfall
 from opsctl.views.services import Seen, dependencies
-from opsctl.views.traces import bar, difference, moment_of, took, waterfall
+from opsctl.views.traces import bar, difference, moment_of, shortened, telling_span, took, waterfall, why_failed
 from tests.contract.trace_world import HOSTILE, MS, span
 
 
@@ -230,6 +233,100 @@ def test_ten_thousand_spans_are_drawn_in_a_second_or_two() -> None:
     write_waterfall(out, trace, waterfall(trace, unfold=True), color=True, width=120)
     assert len(out.getvalue().splitlines()) == 10_001
     assert time.monotonic() - begun < 10
+
+
+def test_a_large_trace_is_cut_to_the_lines_that_tell_most() -> None:
+    """The longest on the path and what failed are kept with what is above them, in their order; never more lines."""
+    spans: list[Span] = [span(1, 1, None, "s", "root", "server", 0, 10**7)]
+    for n in range(2, 3000):
+        bad = "error" if n == 2500 else "unset"
+        spans.append(span(1, n, n // 3 or 1, "s", f"step {n}", "server", n * 900, 5_000_000 if n == 1700 else 5, bad))
+    trace = trace_of(spans[0].trace_id, spans)
+    every = waterfall(trace)
+    assert shortened(every, len(every)) == every
+    few = shortened(every, 50)
+    assert len(few) == 50
+    assert [line for line in every if line in few] == list(few)
+    names = {line.name for line in few}
+    assert {"root", "step 1700", "step 566", "step 188", "step 2500", "step 833"} <= names
+    deep = [span(2, n, n - 1 or None, "s", f"step {n}", "server", n, 10_000 - n) for n in range(1, 5000)]
+    assert len(shortened(waterfall(trace_of(deep[0].trace_id, deep)), 50)) == 50
+
+
+def test_the_span_to_look_at_is_found_in_a_folded_line_too() -> None:
+    """The deepest failure, though it is one of many calls; without one, where the time went."""
+    calls = [span(1, 2 + n, 1, "db", "SELECT", "client", n * MS, MS, "error" if n == 5 else "unset") for n in range(9)]
+    trace = trace_of(calls[0].trace_id, [span(1, 1, None, "s", "root", "server", 0, 9 * MS, "error"), *calls])
+    assert telling_span(trace).span_id == f"{7:016x}"
+    slow = [span(1, 1, None, "s", "root", "server", 0, 9 * MS), span(1, 2, 1, "s", "slow", "server", MS, 7 * MS)]
+    assert telling_span(trace_of(slow[0].trace_id, slow)).name == "slow"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "event", "said"),
+    [
+        ({"error": True}, {"exception.message": "queue is full"}, "queue is full"),
+        ({"error": "true", "otel.status_description": "no answer"}, {}, "no answer"),
+        ({"error": "connection reset"}, {}, "connection reset"),
+        ({"error": "true"}, {}, ""),
+    ],
+)
+def test_why_a_span_failed(attributes: dict[str, Value], event: dict[str, Value], said: str) -> None:
+    """In OpenTelemetry's, Jaeger's and Zipkin's places; a span that did not fail says nothing."""
+    one = span(1, 1, None, "s", "root", "server", 0, 10, "error")
+    events = (SpanEvent(5, "exception", event),) if event else ()
+    failed = msgspec.structs.replace(one, attributes=attributes, events=events)
+    assert why_failed(failed) == said
+    assert why_failed(msgspec.structs.replace(failed, status="ok")) == ""
+
+
+def test_a_stack_trace_is_lines_and_a_long_value_is_cut_for_people() -> None:
+    """A line of the value for each line; 1 MB of an attribute does not push everything off the screen."""
+    event = SpanEvent(5, "exception", {"exception.stacktrace": "Traceback\n  File \x1b[2J"})
+    one = span(1, 1, None, "s", "root", "server", 0, 10, "error")
+    one = msgspec.structs.replace(one, attributes={"big": "x" * 1_000_000}, events=(event,))
+    trace = trace_of(one.trace_id, [one])
+    lines = list(span_lines(trace, one, whole=False))
+    at = lines.index("  exception.stacktrace")
+    assert lines[at + 1 : at + 3] == ["    Traceback", "      File \\x1b[2J"]
+    assert at < lines.index("attributes")
+    assert max(map(len, lines)) < 2_100
+    assert any("1,000,000 characters" in line for line in lines)
+    assert max(map(len, span_lines(trace, one, whole=True))) > 1_000_000
+
+
+def test_warnings_of_thousands_of_spans_are_few_lines() -> None:
+    """Jaeger warns of every orphan in other words; ours come first."""
+    spans = [span(1, n, 9000 + n, "s", "orphan", "server", n * 10, 5) for n in range(1, 200)]
+    spans = [msgspec.structs.replace(one, warnings=(f"invalid parent {one.span_id}",)) for one in spans]
+    lines = list(few_warnings(trace_of(spans[0].trace_id, spans)))
+    assert "199 parent spans have not arrived: the tree has gaps" in lines[:2]
+    assert len(lines) == 8
+    assert lines[-1] == "and 194 more warnings; -o json has all"
+
+
+@pytest.mark.parametrize(
+    ("ago", "flags"),
+    [
+        (timedelta(minutes=10), ""),
+        (timedelta(hours=5), " --since 2026-03-01T06:59:00Z --to 2026-03-01T07:01:00Z"),
+        (timedelta(days=-3), " --since 2026-03-04T11:59:00Z --to 2026-03-04T12:01:00Z"),
+    ],
+)
+def test_the_logs_of_a_trace_are_looked_for_at_its_time(ago: timedelta, flags: str) -> None:
+    """`log search` looks through the hour before now: an older trace, or one of a clock that is ahead, says when."""
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    start = int((now - ago).timestamp()) * 1_000_000
+    trace = trace_of("1", [span(1, 1, None, "s", "root", "server", start, 500)])
+    window = log_window(trace, now)
+    assert window == flags
+    assert log_commands("1", window=window) == [f"opsctl log search --trace 1{flags}"]
+
+
+@pytest.mark.parametrize("us", [FIRST_US, LAST_US, 1_000_000])
+def test_the_edges_of_the_calendar_have_a_window(us: int) -> None:
+    """A time that cannot be widened is taken as it is."""
+    assert "--since" in log_window(trace_of("1", [span(1, 1, None, "s", "x", "server", us, 5)]), datetime.now(UTC))
 
 
 def test_commands_are_quoted_for_the_shell() -> None:
