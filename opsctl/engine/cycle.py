@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, Union
+from typing import Any, Literal, Union
 
 from opsctl.core.alerts import Alert
 from opsctl.core.frozen import dataclass
 from opsctl.core.judge import Judged
 from opsctl.core.memory import Memory, Remembered
 from opsctl.core.rules import Rule, Verdict
-from opsctl.core.signals import Reason, Signal
+from opsctl.core.signals import Failed, Reason, Signal
 from opsctl.engine.asking import Asker, gather
 from opsctl.engine.facts import facts_of
 from opsctl.engine.missing import Missing
@@ -228,6 +228,11 @@ def _backend(part: _Part) -> BackendReport:
     asker = part.side.asker
     failure = asker.first_failure or asker.partial
     auth = failure is not None and failure.reason is Reason.AUTH
-    error = failure.message if failure is not None else None
+    error = _said(failure, asker.source.name) if failure is not None else None
     took, signal = part.found.took_seconds, part.side.signal
     return BackendReport(asker.source.name, asker.status(), error, took, asker.questions, auth, signal)
+
+
+def _said(failure: Failed[Any], name: str) -> str:
+    """What failed, and whose it is where the source asked another backend."""
+    return failure.message if failure.backend == name else f"{failure.backend}: {failure.message}"

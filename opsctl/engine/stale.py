@@ -83,7 +83,7 @@ def frozen_since(before: Mapping[str, datetime], frozen: Mapping[str, datetime],
     `frozen` is what has no whole answer now, with the time that it was asked for.
     """
     out = {key: since for key, since in before.items() if asked.spares(_subject(key))}
-    out.update((key, before.get(key, at)) for key, at in frozen.items())
+    out.update((key, min(before.get(key, at), at)) for key, at in frozen.items())  # a clock may have been ahead
     return out
 
 

@@ -90,9 +90,13 @@ def by_signal(sources: Mapping[Signal, MetricsSource]) -> BySeries:
 
 
 def prometheus_first(prometheus: Callable[[], MetricsSource], ours: Callable[[], MetricsSource]) -> BySeries:
-    """Series of spans from a Prometheus, but for those that only opsctl counts."""
+    """Series of spans from a Prometheus, but for those that only opsctl counts.
+
+    It has the server's own name: one that is dead is one page, whatever it was asked for.
+    """
+    server = prometheus()
 
     def choose(metrics: frozenset[str]) -> MetricsSource:
-        return ours() if metrics & OURS_ALONE else prometheus()
+        return ours() if metrics & OURS_ALONE else server
 
-    return BySeries("prometheus", choose)
+    return BySeries(server.name, choose)

@@ -20,6 +20,7 @@ from opsctl.engine import CycleReport, Limits, run_cycle
 from opsctl.engine.missing import Missing
 from opsctl.engine.stale import BACKEND_UID
 from opsctl.schedule import World, run_once
+from opsctl.series.routing import prometheus_first
 from tests.unit.engine.fakes import AT, MINUTE, ONE_ROW, History, Value, rule, slo, steady
 
 METRICS, LOGS, TRACES = Signal.METRICS, Signal.LOGS, Signal.TRACES
@@ -290,3 +291,32 @@ def test_a_run_takes_each_signals_offset_off_before_the_grid(tmp_path: Path) -> 
     assert [v.evidence.at for v in once.report.verdicts] == [AT - MINUTE, AT, AT - 2 * MINUTE]
     asked = run_once(world, ALL, full=True, notify=False, at=AT - 7 * MINUTE)
     assert {v.evidence.at for v in asked.report.verdicts} == {AT - 7 * MINUTE}
+
+
+# What a wrong name or a wrong clock would hide
+
+
+def test_a_dead_prometheus_that_also_has_the_series_of_spans_is_one_page() -> None:
+    """It is one server, whichever signal it was asked for."""
+    dead = History(lambda q, at: Failed(Reason.UNREACHABLE, "refused", PROMETHEUS), PROMETHEUS)
+    both = [sources(metrics=dead, traces=prometheus_first(lambda: dead, lambda: dead)) for _ in range(12)]
+    (alert,) = minutes(both)[-1].stale
+    assert alert.identity == (("backend", PROMETHEUS),)
+    assert "2 rules are blind" in alert.summary
+
+
+def test_a_failure_of_another_backend_says_whose_it_is() -> None:
+    """What only opsctl counts is asked of Jaeger, also where a Prometheus has the other series of spans."""
+    dead: Failed[object] = Failed(Reason.UNREACHABLE, "refused", JAEGER)
+    fine, jaeger = History(steady(0.0), PROMETHEUS), History(lambda q, at: dead, JAEGER)
+    ours = replace(rule("sum(traces_span_without_total)"), signal=TRACES)
+    report = cycle([of(METRICS), ours], sources(traces=prometheus_first(lambda: fine, lambda: jaeger)))
+    assert [b.error for b in report.backends] == [None, f"{JAEGER}: refused"]
+
+
+def test_a_clock_that_was_ahead_does_not_silence_a_dead_backend() -> None:
+    """A beginning in the future would be older than ten minutes in a year."""
+    ahead = AT + timedelta(days=365)
+    memory = Memory(frozen_since={f"backend:{ELASTIC}": ahead, "rule:logs": ahead})
+    reports = minutes([dead_logs() for _ in range(12)], memory)
+    assert [alert.since for alert in reports[-1].stale] == [AT]
