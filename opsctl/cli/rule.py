@@ -97,7 +97,7 @@ def evaluate(
 
 def _print(run: Frame, once: Once) -> None:
     from opsctl.cli.check_output import person
-    from opsctl.render.text import clean
+    from opsctl.render.text import clean, clean_block
 
     person(run, once.report, once.incidents, sys.stdout)
     verdict = once.report.verdicts[0]
@@ -105,7 +105,8 @@ def _print(run: Frame, once: Once) -> None:
     _windows(run, verdict.evidence)
     now = [asked for asked in verdict.evidence.asked if asked.since is None]
     for asked in now:
-        sys.stdout.write(f"  {clean(asked.expression)}\n    = {clean(_value(asked))}\n")
+        expression = clean_block(asked.expression.strip()).replace("\n", "\n  ")
+        sys.stdout.write(f"  {expression}\n    = {clean(_value(asked))}\n")
     if back := len(verdict.evidence.asked) - len(now):
         sys.stdout.write(f"  and {back} questions about the past, for since when it is so\n")
     for alert in verdict.alerts:

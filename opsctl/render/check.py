@@ -32,10 +32,11 @@ def blocks(rows: Sequence[Line], at: datetime, *, utc: bool, color: bool, width:
             out.append(f"{_INDENT}runbook: {clean(row.runbook)}")
     held = [row for row in rows if row.state is State.OK and not row.words.startswith("~")]
     if held:
-        services = len({row.service for row in held})
+        services = _plural(len({row.service for row in held}), "service")
+        verb = "holds" if len(held) == 1 else "hold"
         words = f"{GLYPHS[State.OK]} {State.OK}"
         out.append(
-            f"{paint(words, State.OK, color)}       {_plural(len(held), 'rule')} of {_plural(services, 'service')} hold"
+            f"{paint(words, State.OK, color)}       {_plural(len(held), 'rule')} of {services} {verb}"
         )
     return out
 
