@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from opsctl.demo.faults import Fault
     from opsctl.demo.platform import Platform
     from opsctl.demo.servers.pagerduty import LocalPagerDuty
-    from opsctl.ports.runbooks import Question
     from opsctl.ports.logs import LogSource
+    from opsctl.ports.runbooks import Question
     from opsctl.ports.traces import TraceSource
     from opsctl.runner import Event
     from opsctl.schedule import Once

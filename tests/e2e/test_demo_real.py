@@ -19,7 +19,7 @@ from opsctl.demo.faults import FAULTS
 from tests.demo_real import LOOKS, missing
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 240
+SECONDS = 360  # on a machine that is busy with other things; alone it takes about one minute
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def start(home: Path, *argv: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=world, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
+@pytest.mark.timeout(420)
 def test_the_story_on_real_servers_then_live_until_ctrl_c(home: Path) -> None:
     """An attack: judged from Prometheus, seen in Jaeger and Elasticsearch, paged, repaired, resolved; with STAY=1 it
     lives on, answers `opsctl check` from all three, and Ctrl-C ends every process and folder."""
