@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -13,6 +14,7 @@ from opsctl.cli.metric import finish
 from opsctl.core.log_tail import Tail
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.render.text import clean
 
 PAGE = 1_000  # lines at once
 EACH_SECONDS = 1.0
@@ -51,35 +53,46 @@ class _Following:
     def begin(self, lines: int) -> None:
         """The last lines of the hour before; a backend that is not there now is an error."""
         now = self._run.composition.clock.now()
-        reading = self._search(msgspec.structs.replace(self._query, end=now + AHEAD), limit=max(lines, 1))
-        page = self._page(reading)
-        if page is None and isinstance(reading, Failed):
-            finish(reading)
-        if not lines:
-            # What is there already is not new, and no question was asked that would tell it apart: begin now.
-            self._tail = Tail(now + OVERLAP, OVERLAP)
-            return
-        self._print(list(reversed(page.records if page is not None else ())))
+        query = msgspec.structs.replace(self._query, end=now + AHEAD)
+        for reading in self._pages(msgspec.structs.replace(query, start=self._tail.start)):
+            self._tail.fresh(self._records(reading))  # they are there already: not new, whether they are shown or not
+        if lines:
+            records = self._records(self._search(query, limit=lines))[::-1]
+            self._tail.fresh(records)
+            self._show(records)
         self._tail.advance(now)
 
     def ask(self) -> None:
         """Everything that came since, page by page."""
         now = self._run.composition.clock.now()
         query = msgspec.structs.replace(self._query, start=self._tail.start, end=now + AHEAD)
-        cursor = ""
-        while True:
-            reading = self._search(query, limit=PAGE, cursor=cursor, oldest_first=True)
+        for reading in self._pages(query):
             page = self._page(reading)
             if page is None and isinstance(reading, Failed):
                 self._gone(reading)
                 return
-            self._print(page.records if page is not None else ())
-            cursor = page.cursor if page is not None else ""
-            if not cursor:
-                break
+            self._show(self._tail.fresh(page.records if page is not None else ()))
         self._back(reading)
         if not isinstance(reading, Failed):  # a part that is missing may still come
             self._tail.advance(now)
+
+    def _pages(self, query: LogQuery) -> Iterator[Reading[LogPage]]:
+        """Answer by answer, oldest first; at least one."""
+        cursor = ""
+        while True:
+            reading = self._search(query, limit=PAGE, cursor=cursor, oldest_first=True)
+            yield reading
+            page = self._page(reading)
+            cursor = page.cursor if page is not None else ""
+            if not cursor:
+                return
+
+    def _records(self, reading: Reading[LogPage]) -> tuple[LogRecord, ...]:
+        """What came; a failure without anything ends the command."""
+        page = self._page(reading)
+        if page is None and isinstance(reading, Failed):
+            finish(reading)
+        return page.records if page is not None else ()
 
     def _search(self, query: LogQuery, *, limit: int, cursor: str = "", oldest_first: bool = False) -> Reading[LogPage]:
         logs = self._run.composition.logs
@@ -94,11 +107,10 @@ class _Following:
             case Failed():
                 return reading.partial
 
-    def _print(self, records: tuple[LogRecord, ...] | list[LogRecord]) -> None:
-        fresh = self._tail.fresh(records)
-        if fresh:
-            self._service = max(self._service, *(len(record.service) for record in fresh))
-            write_records(self._run, fresh, self._form, header=self._header, service=self._service)
+    def _show(self, records: Sequence[LogRecord]) -> None:
+        if records:
+            self._service = max(self._service, *(len(record.service) for record in records))
+            write_records(self._run, records, self._form, header=self._header, service=self._service)
             sys.stdout.flush()
             self._header = False
 
@@ -118,5 +130,5 @@ class _Following:
 
     def _tell(self, line: str) -> None:
         if not self._said:
-            self._run.warn(line)
+            self._run.warn(clean(line))
         self._said = line

@@ -161,7 +161,7 @@ def test_json_is_versioned_and_whole(opsctl: Callable[[str], Said]) -> None:
     assert body["histogram"]["total"] == sum(body["histogram"]["counts"]) == 3
     assert set(body) == {
         *("schema", "start", "end", "backend", "status", "error", "partial", "warnings"),
-        *("oldest_first", "more", "histogram", "records"),
+        *("notes", "oldest_first", "more", "histogram", "records"),
     }
     assert set(body["histogram"]) == {"step_seconds", "total", "counts"}
     first = body["records"][0]
@@ -235,8 +235,35 @@ def test_what_is_wrong_is_one_line_and_exit_2(opsctl: Callable[[str], Said], fla
 def test_nothing_found_is_said(opsctl: Callable[[str], Said]) -> None:
     """On stderr, and exit 0: it was looked."""
     said = opsctl("log search nonesuch -o table")
-    assert (said.code, said.out, said.err) == (0, "", "nothing: no line fits: nonesuch\n")
+    between = "between 2026-03-01T11:10:00Z and 2026-03-01T12:10:00Z"
+    assert (said.code, said.out, said.err) == (0, "", f"nothing: no line fits {between}: nonesuch\n")
     assert opsctl("log search nonesuch --json").json["status"] == "absent"
+
+
+@pytest.mark.parametrize("verb", ["search", "patterns"])
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_misspelt_service_is_no_silence(opsctl: Callable[[str], Said], logs: Away, verb: str, form: str) -> None:
+    """Exit 2 with what was probably meant; one of the catalogue, or one that only the logs know, may be quiet."""
+    said = opsctl(f"log {verb} -s walet -o {form}")
+    assert (said.code, said.out) == (2, "")
+    words = "--service walet: neither the catalogue nor the logs of this time have it; did you mean wallet?"
+    assert said.err == f"opsctl: {words}\n"
+    for known in ("pay", "payments", "wallet"):
+        said = opsctl(f"log {verb} -s {known} nonesuch -o {form}")
+        assert said.code == 0, said
+    logs.add([LogRecord(NOW - timedelta(seconds=1), "x", "INFO", "of-nobody", "", "", {}, "other")])
+    assert opsctl(f"log {verb} -s of-nobody nonesuch -o {form}").code == 0
+
+
+def test_what_a_log_says_cannot_become_a_command(opsctl: Callable[[str], Said], logs: Away) -> None:
+    """A trace id is offered for the shell only where it is one, and the context that was typed is in the command."""
+    evil = LogRecord(NOW - timedelta(seconds=1), "x", "FATAL", "pay", "x; touch /tmp/a\x1b[31m\u202e", "", {}, "evil")
+    logs.add([evil])
+    said = opsctl("log search --since 10m -o table")
+    assert "touch" not in said.err
+    assert "\x1b" not in said.err
+    assert f"next: opsctl trace show {TRACE}" in said.err
+    assert f"next: opsctl --context t trace show {TRACE}" in opsctl("--context t log search -o table").err
 
 
 def test_more_lines_than_shown_are_counted(opsctl: Callable[[str], Said]) -> None:
@@ -307,6 +334,19 @@ def test_tail_begins_with_the_last_lines_and_follows(opsctl: Callable[[str], Sai
     ]
     assert said.err == ""
     assert sum(clock.slept) == 6
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_tail_does_not_show_older_lines_as_new(
+    opsctl: Callable[[str], Said], logs: Away, clock: Clock, lines: int
+) -> None:
+    """Of a busy log only the last lines that were asked for, then what comes, also what comes late."""
+    logs.add([later(-5 + number / 10, f"busy {number}") for number in range(40)])
+    clock.meanwhile = lambda: logs.add([later(-4, "late")]) if len(clock.slept) == 1 else None
+    said = opsctl(f"--utc log tail -n {lines} --for 3s -o ndjson")
+    assert said.code == 0
+    shown = [json.loads(line)["message"] for line in said.lines]
+    assert shown == ["busy 38", "busy 39", "late"][2 - lines :]
 
 
 def test_tail_filters_as_search_does(opsctl: Callable[[str], Said], logs: Away, clock: Clock) -> None:
@@ -401,7 +441,7 @@ def test_patterns_as_json(opsctl: Callable[[str], Said]) -> None:
     assert (body["schema"], body["lines"], body["older_lines_unread"]) == ("opsctl/log/patterns/v1", 3, False)
     assert set(body) == {
         *("schema", "start", "end", "new_since", "backend", "status", "error", "partial", "warnings"),
-        *("lines", "older_lines_unread", "before", "total", "patterns"),
+        *("notes", "lines", "older_lines_unread", "before", "total", "patterns"),
     }
     assert set(body["patterns"][0]) == {
         *("template", "count", "share_ratio", "severity", "severities", "services"),
