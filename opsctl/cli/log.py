@@ -21,6 +21,7 @@ from opsctl.cli.log_query import (
     TraceId,
     Where,
     Words,
+    check_services,
     query_of,
     words_of,
 )
@@ -68,14 +69,15 @@ def search(
     time = seconds(run, timeout)
     query = query_of(run, flags, start, end, time)
     reading = run.composition.logs.search(query, time, limit=limit, oldest_first=oldest_first)
-    page = answer(run, reading, flags)
+    check_services(run, reading, query, time)
+    page = answer(run, reading, flags, query)
     counts: Reading[LogCounts] | None = None
     if form in {"table", "wide", "json"} and page is not None:
         counts = run.composition.logs.count(query, _step(start, end, form), (), time)
     found = _Found(query, reading, page, counts, oldest_first)
     if form == "json":
         _write_document(found)
-    else:
+    elif not isinstance(reading, Failed) or page is not None:
         write_records(run, found.records, form, found=found)
     _say_more(run, found, form)
     finish(reading)
@@ -188,19 +190,27 @@ class _Found:
         return sum(count for bucket in self.counts.data.buckets for _, count in bucket.points)
 
 
-def answer(run: Frame, reading: Reading[Any], flags: Flags) -> Any:
+def answer(run: Frame, reading: Reading[Any], flags: Flags, query: LogQuery) -> Any:
     """What came, with what there is to say about it."""
+    from opsctl.render.text import clean
+
     match reading:
         case Failed():
             if reading.partial is not None:
-                run.warn(f"partial: {reading.message}")
+                run.warn(clean(f"partial: {reading.message}"))
             return reading.partial
         case Absent():
             said = words_of(flags)
-            run.say(f"nothing: no line fits{': ' + said if said else ''}")
+            between = f"between {query.start:%Y-%m-%dT%H:%M:%SZ} and {query.end:%Y-%m-%dT%H:%M:%SZ}"
+            run.say(clean(f"nothing: no line fits {between}{': ' + said if said else ''}"))
     for note in reading.notes:
-        run.say(f"note: {note}")
+        run.say(clean(f"note: {note}"))
     return reading.data if isinstance(reading, Measured) else None
+
+
+def notes_of(reading: Reading[Any]) -> list[str]:
+    """What is not exact about an answer, for JSON."""
+    return [] if isinstance(reading, Failed) else list(reading.notes)
 
 
 def write_records(
@@ -250,11 +260,12 @@ def _write_table(
     run: Frame, records: Sequence[LogRecord], wide: bool, found: _Found | None, header: bool, service: int
 ) -> None:
     from opsctl.render.logs import counts_line, head, look, shown
-    from opsctl.views.logs import histogram, several_days
+    from opsctl.views.logs import day_form, histogram, zone_of
 
     times = [record.at for record in records]
-    day = several_days([*times, run.composition.clock.now()], utc=run.utc)
-    way = look(records, color=run.colored(sys.stdout), utc=run.utc, wide=wide, day=day, least=service)
+    utc = run.utc or zone_of(times) == "+0000"
+    day = day_form([*times, run.composition.clock.now()], utc=utc)
+    way = look(records, color=run.colored(sys.stdout), utc=utc, wide=wide, day=day, least=service)
     if found is not None and isinstance(found.counts, Measured):
         query = found.query
         sys.stdout.write(counts_line(histogram(found.counts.data, query.start, query.end), way) + "\n")
@@ -277,6 +288,7 @@ def _write_document(found: _Found) -> None:
         "backend": found.reading.backend,
         **status(found.reading),
         "oldest_first": found.oldest_first,
+        "notes": notes_of(found.reading),
         "more": bool(found.page and found.page.cursor and found.total != len(found.records)),
         "histogram": counted,
         "records": [as_json(record) for record in found.records],
@@ -286,14 +298,16 @@ def _write_document(found: _Found) -> None:
 
 def _say_more(run: Frame, found: _Found, form: str) -> None:
     """On stderr: what is not shown, and the next command."""
-    if isinstance(found.counts, Failed):
-        run.warn(f"no counts over time: {found.counts.message}")
+    from opsctl.render.text import clean
+
+    if isinstance(found.counts, Failed) and not isinstance(found.reading, Failed):  # else it was said already
+        run.warn(clean(f"no counts over time: {found.counts.message}"))
     shown, total = len(found.records), found.total
     which = "oldest" if found.oldest_first else "newest"
     if total is not None and total > shown:
         run.say(f"the {which} {shown:,} of {total:,} lines; --limit shows more")
     elif total is None and found.page is not None and found.page.cursor:
-        run.say(f"the {which} {shown:,} lines; --limit shows more")
+        run.say(f"the {which} {shown:,} line{'' if shown == 1 else 's'}; --limit shows more")
     if form in {"table", "wide"}:
         offer_trace(run, found.records)
 
@@ -301,13 +315,16 @@ def _say_more(run: Frame, found: _Found, form: str) -> None:
 def offer_trace(run: Frame, records: Sequence[LogRecord]) -> None:
     """The command that shows the trace of the worst line which has one."""
     from opsctl.cli.main import COMMANDS
+    from opsctl.cli.pivots import pivot
     from opsctl.core.logs import SEVERITIES
+    from opsctl.core.traces import is_trace_id
+    from opsctl.render.traces import show_command
 
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
-    traced = [record for record in records if record.trace_id]
+    traced = [record for record in records if is_trace_id(record.trace_id)]  # a log may say anything there
     if not traced or "trace" not in COMMANDS:
         return
     worst = max(traced, key=lambda record: rank.get(record.severity, -1))
     others = len({record.trace_id for record in traced}) - 1
     more = f"   ({others} more trace{'s' if others > 1 else ''})" if others else ""
-    run.say(f"next: opsctl trace show {worst.trace_id}{more}")
+    run.say(f"next: {pivot(run, show_command(worst.trace_id))}{more}")

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from opsctl.cli.frame import Frame, write_json
-from opsctl.cli.log import answer, offer_trace
-from opsctl.cli.log_query import Flags
+from opsctl.cli.log import answer, notes_of, offer_trace
+from opsctl.cli.log_query import Flags, check_services
 from opsctl.cli.metric import finish, status
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
@@ -45,7 +45,8 @@ def print_patterns(
     """Patterns of the lines that fit; from `split` on, and not before it, where that is asked for."""
     recent = query if split is None else msgspec.structs.replace(query, start=split)
     read = _read(run, recent, lines, seconds)
-    answer(run, read.reading, flags)
+    check_services(run, read.reading, recent, seconds)
+    answer(run, read.reading, flags, recent)
     before = None if split is None else _read(run, msgspec.structs.replace(query, end=split), lines, seconds)
     if before is None:
         found = mine(reversed(read.records))
@@ -94,19 +95,22 @@ def _page(reading: Reading[LogPage]) -> LogPage:
 
 def _write_table(run: Frame, shown: Sequence[Pattern], lines: int, form: str) -> None:
     from opsctl.render.table import Column, write_rows
-    from opsctl.views.logs import few, several_days, share, time_words
+    from opsctl.views.logs import day_form, few, share, time_words, zone_of
 
-    utc = run.utc or form == "plain"
     times = [run.composition.clock.now(), *(at for pattern in shown for at in (pattern.first, pattern.last))]
-    day = several_days(times, utc=utc)
+    zone = zone_of(times)
+    utc = run.utc or form == "plain" or zone == "+0000"
+    day = day_form(times, utc=utc)
 
     def when(at: datetime) -> str:
         if form == "plain":
             return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return time_words(at, utc=utc, day=day).replace(f".{at.microsecond // 1000:03d}", "", 1)
+        words = time_words(at, utc=utc, day=day).replace(f".{at.microsecond // 1000:03d}", "", 1)
+        return words if utc else words.removesuffix(zone)
 
+    first = "first" if utc or not zone else f"first ({zone})"  # one clock for all: said once
     columns = [Column("count", right=True), Column("share", right=True), Column("severity"), Column("services")]
-    columns += [Column("first"), Column("last"), Column("pattern", wrap=True)]
+    columns += [Column(first), Column("last"), Column("pattern", wrap=True)]
     rows = [
         [
             str(pattern.count),
@@ -137,6 +141,7 @@ def _write_document(
         "new_since": split,
         "backend": read.reading.backend,
         **status(read.reading),
+        "notes": notes_of(read.reading),
         "lines": len(read.records),
         "older_lines_unread": read.more,
         "before": None
@@ -165,6 +170,8 @@ def _as_json(pattern: Pattern, lines: int) -> dict[str, Any]:
 
 def _say(run: Frame, read: _Read, before: _Read | None, found: int, shown: int) -> None:
     """On stderr: what was not read, and what is not shown."""
+    from opsctl.render.text import clean
+
     if read.more:
         run.say(f"of the newest {len(read.records):,} lines; --lines reads more")
     if before is not None and before.more:
@@ -172,7 +179,7 @@ def _say(run: Frame, read: _Read, before: _Read | None, found: int, shown: int) 
     if before is not None and isinstance(before.reading, Absent):
         run.say("nothing to compare with: no line fits in the time before")
     if before is not None and isinstance(before.reading, Failed):
-        run.warn(f"partial: the time before: {before.reading.message}")
+        run.warn(clean(f"partial: the time before: {before.reading.message}"))
     if before is not None and not found and read.records:
         run.say("no new pattern")
     if found > shown:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
 
 from opsctl.cli.frame import Frame
 from opsctl.cli.metric import finish
+from opsctl.core.catalogue import Service
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import SEVERITIES, FieldMatcher, LogQuery, MatchOp, severity_of
-from opsctl.core.signals import Absent, Failed, Measured
+from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.errors import UsageError
 
@@ -81,6 +83,30 @@ def query_of(run: Frame, flags: Flags, start: datetime, end: datetime, timeout_s
         raise UsageError("--subtree needs --trace: a span belongs to a trace")
     below = _subtree(run, trace, _hex("--subtree", flags.subtree, 16), timeout_seconds)
     return msgspec.structs.replace(query, span_ids=(*spans, *below))
+
+
+def check_services(run: Frame, reading: Reading[Any], query: LogQuery, timeout_seconds: float) -> None:
+    """UsageError where nothing fits because a service is known to nobody: a typing error never looks like silence."""
+    known = run.composition.catalogue.services
+    strange = [name for name in query.services if name not in _names_in_logs(known.values())]
+    if not strange or not isinstance(reading, Absent):
+        return
+    every = LogQuery(start=query.start, end=query.end)
+    counts = run.composition.logs.count(every, query.end - query.start, ["service.name"], timeout_seconds)
+    if not isinstance(counts, Measured):
+        return
+    there = {value for bucket in counts.data.buckets for _, value in bucket.labels if value}
+    for name in strange:
+        if name not in there:
+            near = difflib.get_close_matches(name, [*known, *there], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--service {name}: neither the catalogue nor the logs of this time have it{hint}")
+
+
+def _names_in_logs(services: Iterable[Service]) -> set[str]:
+    """The names that services have in the logs; one that is chosen by fields has none."""
+    selectors = [service.selectors.get("elasticsearch", service.name) for service in services]
+    return {selector for selector in selectors if isinstance(selector, str)}
 
 
 def words_of(flags: Flags) -> str:

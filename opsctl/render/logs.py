@@ -28,12 +28,12 @@ class Look:
     color: bool
     utc: bool
     wide: bool = False
-    day: bool = False
+    day: str = ""  # as `day_form` has it
     service: int = 8
 
 
 def look(
-    records: Sequence[LogRecord], *, color: bool, utc: bool, wide: bool = False, day: bool = False, least: int = 8
+    records: Sequence[LogRecord], *, color: bool, utc: bool, wide: bool = False, day: str = "", least: int = 8
 ) -> Look:
     """A look that these records fit in."""
     widest = max([least, *(cells(clean(record.service)) for record in records)])
@@ -105,7 +105,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _time_width(way: Look) -> int:
-    return 12 + (6 if way.day else 0) + (1 if way.utc else 0)
+    return 12 + {"": 0, "%m-%d ": 6}.get(way.day, 11) + (1 if way.utc else 5)
 
 
 def _painted(text: str, code: str, on: bool) -> str:

@@ -70,20 +70,29 @@ def one_line(message: str) -> str:
     return message.translate(_ESCAPES) if not message.isprintable() else message
 
 
-def time_words(at: datetime, *, utc: bool, day: bool) -> str:
-    """Time of day to the millisecond, with the day where lines are of several; `Z` or the offset says which clock."""
+def time_words(at: datetime, *, utc: bool, day: str) -> str:
+    """Time of day to the millisecond behind its `day_form`; `Z` or the offset says which clock."""
     local = at.astimezone(UTC) if utc else at.astimezone()
-    zone = "Z" if utc else ""
-    return f"{local:%m-%d }{_clock(local)}{zone}" if day else f"{_clock(local)}{zone}"
+    zone = "Z" if utc else f"{local:%z}"
+    return f"{local.strftime(day) if day else ''}{_clock(local)}{zone}"
+
+
+def zone_of(times: Iterable[datetime]) -> str:
+    """The offset of the local clock at these times, such as `+0200`; nothing where they have several."""
+    zones = {f"{at.astimezone():%z}" for at in times}
+    return next(iter(zones)) if len(zones) == 1 else ""
 
 
 def _clock(at: datetime) -> str:
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
 
 
-def several_days(times: Iterable[datetime], *, utc: bool) -> bool:
-    """Whether times are of more than one day."""
-    return len({(at.astimezone(UTC) if utc else at.astimezone()).date() for at in times}) > 1
+def day_form(times: Iterable[datetime], *, utc: bool) -> str:
+    """How days are written, for `strftime`: not at all where all times are of one, with the year where it differs."""
+    days = {(at.astimezone(UTC) if utc else at.astimezone()).date() for at in times}
+    if len(days) < 2:
+        return ""
+    return "%m-%d " if len({day.year for day in days}) == 1 else "%Y-%m-%d "
 
 
 def as_json(record: LogRecord) -> dict[str, Any]:

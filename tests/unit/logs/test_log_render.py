@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from opsctl.core.logs import Bucket, LogCounts, LogRecord
 from opsctl.render.logs import Look, cells, counts_line, fitted, head, look, shown, wrapped
-from opsctl.views.logs import histogram, one_line, step_for, time_words
+from opsctl.views.logs import day_form, histogram, one_line, step_for, time_words, zone_of
 from tests.contract.log_world import HOSTILE, STACK
 
 AT = datetime(2026, 3, 1, 12, 0, 1, 5000, tzinfo=UTC)
@@ -100,10 +101,30 @@ def test_a_histogram_has_every_step() -> None:
     assert histogram(LogCounts(timedelta(minutes=1), ()), start, start + timedelta(seconds=90)).bars == "··"
 
 
-def test_times_have_their_zone() -> None:
-    """`Z` for UTC; a day where several are on the screen."""
-    assert time_words(AT, utc=True, day=False) == "12:00:01.005Z"
-    assert time_words(AT, utc=True, day=True) == "03-01 12:00:01.005Z"
+def test_times_have_their_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Z` for UTC, else the offset of the local clock; a day where several are on the screen."""
+    assert time_words(AT, utc=True, day="") == "12:00:01.005Z"
+    assert time_words(AT, utc=True, day="%m-%d ") == "03-01 12:00:01.005Z"
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert time_words(AT, utc=False, day="") == "13:00:01.005+0100"
+        assert zone_of([AT, AT + timedelta(hours=1)]) == "+0100"
+        assert zone_of([AT, AT + timedelta(days=60)]) == ""
+        late = look([], color=False, utc=False, day="%Y-%m-%d ")
+        row = shown(record("m"), late)
+        assert row.startswith("2026-03-01 13:00:01.005+0100  ")
+        assert head(late).index("severity") == row.index("ERROR")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_days_are_written_where_they_differ() -> None:
+    """With the year where that differs: 1970 is not this year's first of January."""
+    assert day_form([AT, AT + timedelta(hours=1)], utc=True) == ""
+    assert day_form([AT, AT + timedelta(days=1)], utc=True) == "%m-%d "
+    assert day_form([AT, AT + timedelta(days=-400)], utc=True) == "%Y-%m-%d "
 
 
 def test_the_service_column_has_a_limit() -> None:
