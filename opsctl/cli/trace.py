@@ -72,11 +72,11 @@ def search(
     page = _kept(reading)
     traces = list(page.traces) if page else []
     truncated = page.truncated if page else False
+    if isinstance(reading, Absent):
+        check_known(run, service, query.service, reading.backend, seconds(run, timeout))
     if form == "json":
         write_search(query, service, reading, traces, truncated)
     else:
-        if isinstance(reading, Absent):
-            check_known(run, service, query.service, reading.backend, seconds(run, timeout))
         if page or isinstance(reading, Absent):
             print_search(run, traces, form)
         say_search(run, query, reading, traces, truncated)

@@ -22,7 +22,7 @@ _VALUE = 2_000  # characters of one attribute, for people
 _REASON = 300  # characters of why a span failed
 _CALLERS = 20  # of one difference, in JSON
 _RECENT = timedelta(minutes=30)
-_AROUND_US = 60_000_000
+_AROUND_US = 300_000_000
 _DEEPEST = 12  # levels that are drawn as an indent; the rest is said as a number
 
 

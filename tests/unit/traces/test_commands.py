@@ -98,9 +98,10 @@ def test_a_service_is_known_by_the_catalogues_name_and_the_backends(tmp_path: Pa
         code, out, _ = run(tmp_path, ["trace", "search", name, "--json"])
         assert code == 0
         assert len(json.loads(out)["traces"]) == 4
-    code, out, err = run(tmp_path, ["trace", "search", "purs"])
-    assert (code, out) == (2, "")
-    assert "did you mean purse?" in err
+    for form in ("table", "plain", "json"):
+        code, out, err = run(tmp_path, ["trace", "search", "purs", "-o", form])
+        assert (code, out) == (2, "")
+        assert "did you mean purse?" in err
     code, out, err = run(tmp_path, ["trace", "search", "bank"])
     assert (code, out) == (2, "")
     assert "look at who needs it: shop" in err

@@ -309,8 +309,8 @@ def test_warnings_of_thousands_of_spans_are_few_lines() -> None:
     ("ago", "flags"),
     [
         (timedelta(minutes=10), ""),
-        (timedelta(hours=5), " --since 2026-03-01T06:59:00Z --to 2026-03-01T07:01:00Z"),
-        (timedelta(days=-3), " --since 2026-03-04T11:59:00Z --to 2026-03-04T12:01:00Z"),
+        (timedelta(hours=5), " --since 2026-03-01T06:55:00Z --to 2026-03-01T07:05:00Z"),
+        (timedelta(days=-3), " --since 2026-03-04T11:55:00Z --to 2026-03-04T12:05:00Z"),
     ],
 )
 def test_the_logs_of_a_trace_are_looked_for_at_its_time(ago: timedelta, flags: str) -> None:
