@@ -118,7 +118,8 @@ class RealStage(Stage):
     def opsctl(self, *argv: str, context: str = "story") -> int:
         """Run one command as somebody would type it, at the story's time."""
         sys.stdout.flush()
-        return opsctl(["--config", str(self.config), "--context", context, "--utc", *argv], clock=self.clock)
+        os.environ |= {"OPSCTL_CONFIG": str(self.config), "OPSCTL_CONTEXT": context}
+        return opsctl(["--utc", *argv], clock=self.clock)
 
     def answer(self, *argv: str) -> dict[str, object]:
         """The JSON of one command."""
