@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from opsctl.core.hosts import is_loopback
 from opsctl.core.signals import Reason
 from opsctl.errors import OpsctlError
+from opsctl.http.echoes import without_credentials
 from opsctl.http.endpoint import Answer, Endpoint, HttpProblem, one_line, status_words, target_of
 from opsctl.http.wire import CHUNK_BYTES, Late, Plain, Request, Tls, TooLarge
 
@@ -96,6 +97,7 @@ class Client:
                 answer = self._once(request, method, target, body, self._headers(headers or {}, packed), retry)
         except Exception as wrong:
             raise self._problem(wrong, request, seconds) from wrong
+        answer = without_credentials(answer, self._credential, self.endpoint.headers)
         self._refuse(answer)
         return answer
 
