@@ -189,12 +189,13 @@ def _stale(work: _Work, limits: Limits, loaded: frozenset[str] | None) -> _Stale
         frozen.update((f"rule:{one.rule.uid}", part.side.at) for part in parts for one in _frozen(part))
         if name in named and not any(part.side.asker.whole for part in parts):
             frozen[f"backend:{name}"] = max(part.side.at for part in parts)
-    since = frozen_since(work.memory.frozen_since, frozen, asked)
+    told = kept(work.memory.rules.get(STALE_STATE), asked)
+    since = frozen_since(work.memory.frozen_since, frozen, asked, told)
     alerts: list[Alert] = []
     for name, parts in backends.items():
         blind = [one for part in parts for one in _frozen(part)]
         alerts += stale_alerts(name, blind, since, max(part.side.at for part in parts), limits.stale_after)
-    return _Stale((*alerts, *kept(work.memory.rules.get(STALE_STATE), asked)), since)
+    return _Stale((*alerts, *told), since)
 
 
 def _frozen(part: _Part) -> list[Frozen]:

@@ -77,14 +77,28 @@ def kept(was: Remembered | None, asked: Asked) -> tuple[Alert, ...]:
     return tuple(alert for alert in alerts if any(asked.spares(subject) for subject in alert.identity))
 
 
-def frozen_since(before: Mapping[str, datetime], frozen: Mapping[str, datetime], asked: Asked) -> dict[str, datetime]:
+def frozen_since(
+    before: Mapping[str, datetime], frozen: Mapping[str, datetime], asked: Asked, told: Sequence[Alert] = ()
+) -> dict[str, datetime]:
     """Since when, by `rule:UID` and `backend:NAME`: kept for what was not asked, dropped for what answered.
 
-    `frozen` is what has no whole answer now, with the time that it was asked for.
+    `frozen` is what has no whole answer now, with the time that it was asked for. A rule that froze with its backend
+    and was not asked since it answers is dropped too, unless its alert is `told`: else the backend's next silence would
+    be an alert for each of them.
     """
-    out = {key: since for key, since in before.items() if asked.spares(_subject(key))}
+    firing = {f"{kind}:{name}" for alert in told for kind, name in alert.identity}
+    back = [before[key] for key in before if key[:8] == "backend:" and not (key in frozen or _spared(key, asked))]
+    out = {
+        key: since
+        for key, since in before.items()
+        if _spared(key, asked) and (key[:5] != "rule:" or key in firing or all(since < each for each in back))
+    }
     out.update((key, min(before.get(key, at), at)) for key, at in frozen.items())  # a clock may have been ahead
     return out
+
+
+def _spared(key: str, asked: Asked) -> bool:
+    return asked.spares(_subject(key))
 
 
 def _subject(key: str) -> tuple[str, str]:

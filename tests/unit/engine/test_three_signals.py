@@ -320,3 +320,36 @@ def test_a_clock_that_was_ahead_does_not_silence_a_dead_backend() -> None:
     memory = Memory(frozen_since={f"backend:{ELASTIC}": ahead, "rule:logs": ahead})
     reports = minutes([dead_logs() for _ in range(12)], memory)
     assert [alert.since for alert in reports[-1].stale] == [AT]
+
+
+def test_a_run_of_some_rules_between_two_silences_makes_no_page_of_each_rule() -> None:
+    """Somebody looks at one service while the backend is back for a minute: the next silence is still one page."""
+    rules = [of(METRICS, f"rule-{i}") for i in range(10)]
+    loaded = frozenset(one.uid for one in rules)
+    dead = {METRICS: History(lambda q, at: Failed(Reason.UNREACHABLE, "refused", PROMETHEUS), PROMETHEUS)}
+    memory, seen = Memory(), []
+    for minute in range(20):
+        some = minute == 4
+        report = cycle(
+            rules[:1] if some else rules, sources() if some else dict(dead), AT + minute * MINUTE, memory, loaded=loaded
+        )
+        memory = report.memory
+        seen.append([alert.identity for alert in report.stale])
+    assert seen == [[]] * 15 + [[(("backend", PROMETHEUS),)]] * 5
+
+
+def test_a_rule_that_was_told_to_be_stale_stays_so_when_another_backend_is_back() -> None:
+    """Its own questions fail, and nobody asked it since."""
+    deaf = History(lambda q, at: REFUSED if q.startswith("deaf") else steady(0.0)(q, at), ELASTIC)
+    rules = [of(LOGS, "deaf"), of(LOGS, "fine"), of(METRICS)]
+    loaded = frozenset(one.uid for one in rules)
+    dead = History(lambda q, at: Failed(Reason.UNREACHABLE, "refused", PROMETHEUS), PROMETHEUS)
+    memory = Memory()
+    for minute in range(12):
+        report = cycle(rules, sources(logs=deaf, metrics=dead), AT + minute * MINUTE, memory, loaded=loaded)
+        memory = report.memory
+    assert sorted(alert.rule_name for alert in report.stale) == ["BackendStale", "RuleStale"]
+    some = cycle(rules[2:], sources(), AT + 12 * MINUTE, memory, loaded=loaded)
+    assert [alert.identity for alert in some.stale] == [(("rule", "deaf"),)]
+    after = cycle(rules, sources(logs=deaf), AT + 13 * MINUTE, some.memory, loaded=loaded)
+    assert [(alert.identity, alert.since) for alert in after.stale] == [((("rule", "deaf"),), AT)]
