@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,22 +32,34 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(home: Path, *argv: str, **env: str) -> subprocess.Popen[str]:
-    """The story, in a process of its own with a folder of its own for what it leaves."""
+@contextmanager
+def started(home: Path, *argv: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """The story, in a process of its own with a folder of its own for what it leaves; ended whatever happens."""
     if lacking := missing():
         pytest.skip(lacking)
     (home / "tmp").mkdir(mode=0o755)
     world = {**os.environ, "TMPDIR": str(home / "tmp"), "COLUMNS": "80", **env}
     command = [sys.executable, "-m", "tests.demo_real", *argv]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=world, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    process: subprocess.Popen[str] = subprocess.Popen(command, cwd=ROOT, env=world, text=True, **pipes)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 @pytest.mark.timeout(420)
 def test_the_story_on_real_servers_then_live_until_ctrl_c(home: Path) -> None:
     """An attack: judged from Prometheus, seen in Jaeger and Elasticsearch, paged, repaired, resolved; with STAY=1 it
     lives on, answers `opsctl check` from all three, and Ctrl-C ends every process and folder."""
-    process = start(home, "--fault", "login-attack", STAY="1")
+    with started(home, "--fault", "login-attack", STAY="1") as process:
+        tell_and_live(process, home)
+
+
+def tell_and_live(process: subprocess.Popen[str], home: Path) -> None:
+    """Reads the story, asks the live platform, ends it."""
     assert process.stdout is not None
     told: list[str] = []
     end = time.monotonic() + SECONDS

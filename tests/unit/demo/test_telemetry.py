@@ -242,13 +242,13 @@ def test_nothing_looks_like_a_card_number_or_a_secret(fault: str) -> None:
 
 
 def test_a_minute_is_made_quickly() -> None:
-    """1,200 traces and 3,000 lines in well under the second that a slow machine may take."""
+    """1,200 traces and 3,000 lines in well under the second of computing that a slow machine may take."""
     made = telemetry()
     made.traces(FIRST)
-    begun = time.perf_counter()
+    begun = time.process_time()
     made.traces(FIRST + 1)
     made.records(FIRST + 1)
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
 
 
 # What each fault leaves behind
