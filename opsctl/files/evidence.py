@@ -140,6 +140,8 @@ def _number(value: Any) -> Any:
 
 
 def _expect_whole(saved: Saved, name: str, whole: bool) -> None:
+    if not saved.verdicts:
+        raise ConfigError(name, None, "has no verdict: nothing was judged", hint=_HINT)
     for verdict in saved.verdicts:
         rule = verdict.rule
         if rule is None:

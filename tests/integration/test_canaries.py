@@ -206,6 +206,8 @@ def test_no_secret_leaves_by_any_way(backends: str, collector: str, start: Start
     assert first.returncode in {1, 3, 4, 5}, first.stderr
     again = [f"-o{form}=again.{form}" for form in FORMATS]
     assert opsctl("check", "--replay", "out.evidence", *again).returncode == first.returncode
+    for form in FORMATS[:-1]:  # metrics of a replay claim no run
+        assert (fixed_home / f"again.{form}").read_bytes() == (fixed_home / f"out.{form}").read_bytes(), form
     opsctl("doctor")
     if backends == "answer":
         opsctl("incident", "ls")

@@ -124,6 +124,12 @@ def test_no_evidence_at_all(raw: bytes, tmp_path: Path) -> None:
     refused(tmp_path / "e", raw)
 
 
+def test_evidence_without_a_verdict_is_no_pass(tmp_path: Path) -> None:
+    """Not even where all digests are right: exit 0 would say that something was judged."""
+    nothing = evidence_document(Saved(AT, "prod", "eu", "page", "fail", 0, (), (), ()))
+    assert "has no verdict: nothing was judged" in refused(tmp_path / "e", nothing)
+
+
 def test_deep_nesting(document: bytes, tmp_path: Path) -> None:
     """A tree deeper than Python's stack is refused."""
     deep = document.replace(b'"remembered":null', b'"remembered":' + b"[" * 900 + b"]" * 900, 1)
