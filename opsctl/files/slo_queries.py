@@ -16,6 +16,7 @@ from opsctl.core.slo import WindowQueries
 from opsctl.core.windows import format_duration
 from opsctl.files.nodes import Node, Problems
 from opsctl.promql import PromqlError, parse, rewrite
+from opsctl.promql.forms import by_form, each_by_form
 from opsctl.promql.lexer import tokens
 
 STEP = "1m"
@@ -57,21 +58,27 @@ def ratio_queries(
 
 def _windowed(
     node: Node, counter: bool, windows: Sequence[str], inline: Inline, problems: Problems
-) -> list[str] | None:
+) -> Sequence[str] | None:
     """The query for each window, by whichever of the three ways is its own."""
     text = str(node.value).strip()
     try:
-        if rewrite.has_window(text):
-            rewrite.with_window(text, windows[0])  # what is right for one duration is right for all
-            pieces = _pieces(text)
-            return [inline(window.join(pieces)) for window in windows]
-        if counter:
-            return [rewrite.wrap_counter(text, window) for window in windows]
-        query = inline(text)
-        return [rewrite.over_steps(query, window, STEP) for window in windows]
+        written = by_form(rewrite.has_window, text)
+        query = text if written or counter else inline(text)
+        found = each_by_form(_asked, query, counter, *windows)
+        return [inline(each) for each in found] if written else found
     except PromqlError as wrong:
         problems.add(node, f"{node.where}: {wrong}")
         return None
+
+
+def _asked(text: str, counter: bool, *windows: str) -> Sequence[str]:
+    if rewrite.has_window(text):
+        rewrite.with_window(text, windows[0])  # what is right for one duration is right for all
+        pieces = _pieces(text)
+        return [window.join(pieces) for window in windows]
+    if counter:
+        return [rewrite.wrap_counter(text, window) for window in windows]
+    return [rewrite.over_steps(text, window, STEP) for window in windows]
 
 
 def _pieces(text: str) -> list[str]:
@@ -96,7 +103,7 @@ def threshold_queries(
         )
         return {}
     try:
-        parse(text)
+        by_form(parse, text)
         inner = inline(text)
     except PromqlError as wrong:
         problems.add(node, f"{node.where}: {wrong}")
@@ -114,7 +121,7 @@ def threshold_queries(
 
 def _has_window(text: str) -> bool:
     try:
-        return rewrite.has_window(text)
+        return by_form(rewrite.has_window, text)
     except PromqlError:
         return False  # the parser says what is wrong
 
@@ -122,10 +129,13 @@ def _has_window(text: str) -> bool:
 def missing_is_zero(ratio: Ratio) -> bool:
     """Whether the part only adds matchers to the total: then its absence can only mean that nothing was counted."""
     try:
-        part, total = (_any_window(str(node.value)) for node in (ratio.part, ratio.total))
-        return rewrite.adds_only_matchers(part, total)
+        return by_form(_adds_only_matchers, str(ratio.part.value), str(ratio.total.value))
     except PromqlError:
         return True  # the query's own error is noted where it is read
+
+
+def _adds_only_matchers(part: str, total: str) -> bool:
+    return rewrite.adds_only_matchers(_any_window(part), _any_window(total))
 
 
 def _any_window(text: str) -> str:

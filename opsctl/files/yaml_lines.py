@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,14 @@ _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVED = lru_cache(maxsize=4096)(yaml.resolver.Resolver().resolve)
+_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SAFE):  # type: ignore[misc]  # its bases are not typed
+    """The safe one, which looks up what a word is once: files repeat their keys."""
+
+    resolve = staticmethod(_RESOLVED)
 
 
 def read_yaml(path: Path) -> Node:
@@ -55,7 +63,7 @@ def parse_yaml_all(text: str, path: str, first_line: int = 1) -> tuple[Node, ...
     """Every document of a text that is not empty; ConfigError if there is none."""
     decode(text.encode("utf-8", "surrogatepass"), path)
     try:
-        roots = list(yaml.compose_all(text, Loader=_LOADER))
+        roots = list(yaml.compose_all(text, Loader=_Loader))
     except yaml.YAMLError as wrong:
         raise _syntax_error(wrong, text, path, first_line) from None
     except RecursionError:

@@ -38,6 +38,7 @@ _COUNTED = re.compile(r"count\(([A-Za-z_:][A-Za-z0-9_:]*)\)")
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _MARKER = re.compile(r'"opsctl slot (\d+)"')
 _UNSAFE = "[\ud800-\udfff\U0010ff00-\U0010ffff]"  # no text that a label can hold: see `quoting`
+_VALUES = 10_000  # remembered: the same labels' values stand in the texts of every window
 _NEVER = frozenset({"__name__", "le", "quantile"})  # names are dropped, and servers write such numbers anew
 _AGGREGATIONS = frozenset({"sum", "count", "min", "max", "avg"})
 _BY_SERIES = frozenset({
@@ -194,7 +195,7 @@ def _packed(members: list[Member], split: Split, most_bytes: int, most_members: 
     taken: list[Member] = []
     size = empty
     for member in members:
-        more = times * (len(render(Text(quote_meta(member.value))).encode()) - 1)
+        more = times * (_quoted_bytes(member.value) - 1)
         if taken and (size + more > most_bytes or len(taken) == most_members):
             yield Batch(tuple(taken), split)
             taken, size = [], empty
@@ -203,11 +204,17 @@ def _packed(members: list[Member], split: Split, most_bytes: int, most_members: 
     yield Batch(tuple(taken), split)
 
 
+@lru_cache(maxsize=_VALUES)
+def _quoted_bytes(value: str) -> int:
+    return len(render(Text(quote_meta(value))).encode())
+
+
 def quote_meta(value: str) -> str:
     """A pattern of RE2 that matches the value and nothing else."""
     return _META.sub(r"\\\g<0>", value)
 
 
+@lru_cache(maxsize=_VALUES)
 def value_of(literal: str) -> str | None:
     """What a string literal stands for; None where a label cannot hold that or a request cannot carry it."""
     if "\\" in literal and literal[0] != "`":
