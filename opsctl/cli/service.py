@@ -236,7 +236,10 @@ def deps(
     reading = source.dependencies(end, end - start, seconds(run, timeout))
     traced = source.services(seconds(run, timeout))
     edges = reading.data if isinstance(reading, Measured) else reading.partial if isinstance(reading, Failed) else ()
+    asked = {"service": service, "start": start, "end": end, "backend": reading.backend, **status(reading)}
     if edges is None:
+        if form == "json":
+            write_json("service/deps/v1", asked | {"findings": None, "dependencies": []})
         finish(reading)
     names = traced.data if isinstance(traced, Measured) else ()
     catalogue = run.composition.catalogue
@@ -244,8 +247,7 @@ def deps(
     findings = sum(one.seen in FINDINGS for one in found)
     run.code = ExitCode.FINDING if strict and findings else ExitCode.OK
     if form == "json":
-        body = {"service": service, "start": start, "end": end, "backend": reading.backend, **status(reading)}
-        write_json("service/deps/v1", body | {"findings": findings, "dependencies": [_edge(one) for one in found]})
+        write_json("service/deps/v1", asked | {"findings": findings, "dependencies": [_edge(one) for one in found]})
     else:
         _print_deps(run, found, form)
         _say_deps(run, reading.notes if isinstance(reading, Absent) else (), isinstance(reading, Absent), findings)

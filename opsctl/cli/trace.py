@@ -96,6 +96,8 @@ def show(
     run = frame()
     form = chosen_output(run, output, json)
     reading = run.composition.traces.trace(trace_id, seconds(run, timeout))
+    if form == "json" and isinstance(reading, Failed) and reading.partial is None:
+        write_json("trace/show/v1", {"backend": reading.backend, **status(reading), "trace": None})
     trace = _whole(run, trace_id, reading)
     chosen = None if span_id is None else _span(trace, span_id)
     if form == "json":
@@ -125,6 +127,9 @@ def compare(
     run = frame()
     form = chosen_output(run, output, json)
     readings = [run.composition.traces.trace(name, seconds(run, timeout)) for name in (a, b)]
+    if form == "json" and any(isinstance(one, Failed) and one.partial is None for one in readings):
+        nothing = {"a": None, "b": None, "differences": []}
+        write_json("trace/compare/v1", {"backend": readings[0].backend, **_worse(readings), **nothing})
     first, second = (_whole(run, name, reading) for name, reading in zip((a, b), readings, strict=True))
     found = differences(first, second)
     if form == "json":

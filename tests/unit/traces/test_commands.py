@@ -65,6 +65,10 @@ def test_a_failed_backend_is_one_line_and_its_exit_code(
     got, out, err = run(tmp_path, argv, Broken(failed(reason)))
     assert (got, out) == (code, "")
     assert err.splitlines()[-1] == "opsctl: jaeger http://127.0.0.1:9: trouble"
+    got, out, err = run(tmp_path, [*argv, "--json"], Broken(failed(reason)))
+    body = json.loads(out)
+    assert (got, body["status"], body["error"], body["partial"]) == (code, reason.value, "trouble", False)
+    assert body["backend"] == "jaeger http://127.0.0.1:9"
 
 
 def test_partial_answers_are_shown_and_said(tmp_path: Path) -> None:
