@@ -212,7 +212,8 @@ def test_a_jaeger_with_spm_serves_what_its_prometheus_scraped(jaeger_with_spm: t
     jaeger, scraper = jaeger_with_spm
     ask(f"{jaeger.otlp}/v1/traces", spans("measured", 10, errors=2))
     calls = 'traces_span_metrics_calls_total{service_name="measured",status_code="STATUS_CODE_ERROR"}'
-    (series,) = eventually(lambda: ask(f"{scraper.url}/api/v1/query?query={calls}")["data"]["result"])
+    counted = f"{scraper.url}/api/v1/query?query={calls}+%3E+1"  # a new series of the connector begins at 0
+    (series,) = eventually(lambda: ask(counted)["data"]["result"])
     assert series["value"][1] == "2"
     assert series["metric"]["span_kind"] == "SPAN_KIND_SERVER"
     asked = f"service=measured&endTs={int(time.time() * 1000)}&lookback=60000&step=1000&ratePer=60000"

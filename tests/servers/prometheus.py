@@ -107,8 +107,9 @@ def _configure(folder: Path, scrape: Sequence[Target], rules: Sequence[str | Pat
     jobs: dict[str, list[dict[str, Any]]] = {}
     for job, address, labels in scrape:
         jobs.setdefault(job, []).append({"targets": [address], "labels": dict(labels)})
+    quick = {"evaluation_interval": INTERVAL} if files else {}  # else its own minute: the default step of subqueries
     configuration = {
-        "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL},
+        "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, **quick},
         "rule_files": files,
         "scrape_configs": [{"job_name": job, "static_configs": targets} for job, targets in jobs.items()],
     }
