@@ -73,7 +73,7 @@ def search(
     traces = list(page.traces) if page else []
     truncated = page.truncated if page else False
     if isinstance(reading, Absent):
-        check_known(run, service, query.service, reading.backend, seconds(run, timeout))
+        check_known(run, service, query, reading.backend, seconds(run, timeout))
     if form == "json":
         write_search(query, service, reading, traces, truncated)
     else:

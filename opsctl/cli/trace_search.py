@@ -79,12 +79,19 @@ def say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: lis
         run.say(f"next: {pivot(run, show_command(slowest.trace_id))}")
 
 
-def check_known(run: Frame, service: str, name: str, backend: str, timeout_seconds: float) -> None:
-    """UsageError where the backend has nothing of that name at all, with what was probably meant."""
+def check_known(run: Frame, service: str, query: TraceQuery, backend: str, timeout_seconds: float) -> None:
+    """UsageError where the backend has no such service or operation at all, with what was probably meant."""
     import difflib
 
+    from opsctl.cli.trace import trace_kind
+
+    name = query.service
+    kept = str.lower if trace_kind(run) == "zipkin" else str  # which keeps names so
     known = run.composition.traces.services(timeout_seconds)
-    if not isinstance(known, Measured) or name in known.data:
+    if not isinstance(known, Measured):
+        return
+    if kept(name) in known.data:
+        _check_operation(run, query, kept(query.operation), backend, timeout_seconds)
         return
     catalogue = run.composition.catalogue
     callers = [one.name for one in catalogue.services.values() if service in one.depends_on]
@@ -93,6 +100,21 @@ def check_known(run: Frame, service: str, name: str, backend: str, timeout_secon
         raise UsageError(f"{backend} has no traces of {name}", hint=hint)
     near = difflib.get_close_matches(name, known.data, n=1)
     raise UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _check_operation(run: Frame, query: TraceQuery, kept: str, backend: str, timeout_seconds: float) -> None:
+    import difflib
+
+    if not kept:
+        return
+    known = run.composition.traces.operations(query.service, timeout_seconds)
+    if not isinstance(known, Measured):
+        return
+    names = {one.name for one in known.data}
+    if kept not in names:
+        near = difflib.get_close_matches(kept, sorted(names), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{backend} has no operation {query.operation} of {query.service}{hint}")
 
 
 def write_search(query: TraceQuery, service: str, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
