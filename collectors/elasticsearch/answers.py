@@ -12,6 +12,7 @@ import msgspec
 
 from opsctl.core.signals import Reason
 from opsctl.http import Answer, HttpProblem, one_line, status_problem
+from opsctl.http.foreign import no_json
 
 T = TypeVar("T")
 
@@ -92,18 +93,8 @@ def decoded(body: bytes, kind: type[T]) -> T:
 
 def not_ours(body: bytes, kind: str) -> HttpProblem:
     """Why a good status came without Elasticsearch's mark."""
-    if "html" in kind or body.lstrip()[:1] == b"<":
-        shown = one_line(kind, 40) or "no content type"
-        words = (
-            f"answered HTML ({shown}) instead of Elasticsearch JSON; is the url right, or is there a login in front?"
-        )
-    elif not body.strip():
-        words = "answered nothing (0 bytes) instead of Elasticsearch JSON"
-    else:
-        words = (
-            "answered without the header X-Elastic-Product: not Elasticsearch, or a proxy in front removes the header"
-        )
-    return HttpProblem(Reason.MALFORMED, words)
+    words = "answered without the header X-Elastic-Product: not Elasticsearch, or a proxy in front removes the header"
+    return no_json(Answer(200, {"content-type": kind}, body), "Elasticsearch") or HttpProblem(Reason.MALFORMED, words)
 
 
 def refusal(status: int, body: bytes, kind: str, address: str) -> HttpProblem:

@@ -14,6 +14,7 @@ import msgspec
 from opsctl.core.frozen import dataclass
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 from opsctl.http import Answer, HttpProblem, one_line, status_problem
+from opsctl.http.foreign import foreign
 
 D = TypeVar("D")
 
@@ -64,7 +65,7 @@ def read(answer: Answer, decode: Callable[[msgspec.Raw], D], address: str) -> Go
     try:
         envelope = decode_envelope(answer.body)
     except NOT_JSON as wrong:
-        raise _not_ours(answer, wrong, address) from wrong
+        raise foreign(answer, wrong, "Prometheus", address) from wrong
     if envelope.status != "success" or not 200 <= answer.status < 300:
         raise _refusal(envelope, answer)
     try:
@@ -89,30 +90,6 @@ def reading(got: Got[D], empty: bool, backend: str, begun: float) -> Reading[D]:
 def failed(wrong: HttpProblem, backend: str, begun: float) -> Failed[Any]:
     """Trouble as a reading."""
     return Failed(wrong.reason, wrong.message, backend, took_seconds=time.monotonic() - begun)
-
-
-def _not_ours(answer: Answer, wrong: Exception, address: str) -> HttpProblem:
-    """Why a body that is not the API's JSON came: a missing prefix, a proxy's page, a cut."""
-    kind = answer.content_type
-    problem = status_problem(answer)
-    if answer.status == 404:
-        return HttpProblem(
-            Reason.MALFORMED,
-            f"answered 404: no Prometheus API below {address}; is a path prefix missing in the url?",
-            status=404,
-        )
-    if problem is not None:
-        return problem
-    if not answer.body.strip():
-        return HttpProblem(Reason.MALFORMED, "answered nothing (0 bytes) instead of Prometheus JSON")
-    if "html" in kind or answer.body.lstrip()[:1] == b"<":
-        shown = one_line(kind, 40) or "no content type"
-        return HttpProblem(
-            Reason.MALFORMED,
-            f"answered HTML ({shown}) instead of Prometheus JSON; is the url right, or is there a login in front?",
-        )
-    said = one_line(str(wrong), 120)
-    return HttpProblem(Reason.MALFORMED, f"answered {len(answer.body)} bytes that are not Prometheus JSON: {said}")
 
 
 def _refusal(envelope: _Envelope, answer: Answer) -> HttpProblem:

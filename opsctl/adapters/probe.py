@@ -15,19 +15,17 @@ from opsctl.core.signals import Reason
 from opsctl.http import Answer, Client, Endpoint, HttpProblem
 from opsctl.ports import Probe
 
-PATHS = {"jaeger": "/api/services", "zipkin": "/api/v2/services", "elasticsearch": "/", "pagerduty": "/"}
-"""What each kind is asked: needs its credential, answers little."""
 _SILENT = frozenset({Reason.UNREACHABLE, Reason.DEADLINE})
 
 
 def probe(
-    kind: str, endpoint: Endpoint, timeout_seconds: float, now: Callable[[], datetime], *, path: str | None = None
+    kind: str, endpoint: Endpoint, timeout_seconds: float, now: Callable[[], datetime], *, path: str = "/"
 ) -> Probe:
-    """Ask a server of that kind; `any HTTP answer` counts as reachable, an answer of 401 or 403 as not authorised."""
+    """Ask a server for `path`; any HTTP answer counts as reachable, one of 401 or 403 as not authorised."""
     client = Client(endpoint, connect_seconds=timeout_seconds, request_seconds=timeout_seconds, pool_size=1)
     begun, sent = time.monotonic(), now()
     try:
-        answer = client.get(PATHS[kind] if path is None else path)
+        answer = client.get(path)
     except HttpProblem as wrong:
         reachable = wrong.status is not None or wrong.reason not in _SILENT
         authorised = reachable and wrong.reason is not Reason.AUTH

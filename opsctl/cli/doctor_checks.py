@@ -151,9 +151,9 @@ def _backends(composition: Composition, env: Mapping[str, str], timeout_seconds:
     traces = "jaeger" if context.jaeger else "zipkin" if context.zipkin else "traces"
     if traces != "traces" or composition.trace_source is not None:
         yield from _asked(traces, lambda: composition.traces.probe(timeout_seconds))
-    for kind, backend in context.backends().items():
-        if kind not in {"prometheus", "elasticsearch", traces}:
-            yield from _asked(kind, lambda k=kind, b=backend: _other(composition, k, b, env, timeout_seconds))  # type: ignore[misc]
+    second = context.zipkin if context.jaeger else None  # no command asks it while there is a Jaeger
+    if second is not None:
+        yield from _asked("zipkin", lambda: _zipkin(composition, second, env, timeout_seconds))
     if context.pagerduty is not None:
         yield from _pagerduty(composition, context.pagerduty, env, timeout_seconds)
     else:
@@ -183,11 +183,11 @@ def _asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
         )
 
 
-def _other(composition: Composition, kind: str, backend: Backend, env: Mapping[str, str], timeout: float) -> Probe:
+def _zipkin(composition: Composition, backend: Backend, env: Mapping[str, str], timeout: float) -> Probe:
     from opsctl.adapters.probe import probe
     from opsctl.app import endpoint
 
-    return probe(kind, endpoint(backend, env), timeout, composition.clock.now)
+    return probe("zipkin", endpoint(backend, env), timeout, composition.clock.now, path="/api/v2/services")
 
 
 def _pagerduty(

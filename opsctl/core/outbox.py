@@ -36,9 +36,6 @@ class RowState(StrEnum):
     SUPERSEDED = "superseded"  # another row says it, or there is nothing left to say
 
 
-UNFINISHED = frozenset({RowState.QUEUED, RowState.ATTEMPTED})
-
-
 class Priority:
     """Lower goes first, across keys."""
 

@@ -139,7 +139,6 @@ class Paren:
 Expr = Union[Number, Text, Selector, Range, Subquery, Call, Aggregate, Binary, Negation, Paren]
 
 COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
-SET_OPERATORS = frozenset({"and", "or", "unless"})
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import gzip
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opsctl.core.signals import Failed, Reading, Reason
 from opsctl.http import MIB
 from opsctl.render.text import clean
-from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
+from tests.servers.misbehaving import Behaviour, Exchange
 
 DEADLINE_SECONDS = 0.5
 SLACK_SECONDS = 5.0  # for a busy machine; the servers here would keep us for a minute
@@ -120,22 +118,6 @@ def transport(good: bytes, api: str) -> list[Case]:
 
 SILENT = {"hangs", "drips its body", "drips its head", "drips chunks", "resets", "closes without a byte", "502 HTML"}
 """What `doctor` calls not reachable: nothing that could be read as an answer came."""
-
-
-@contextmanager
-def serving() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the block."""
-    started: list[Misbehaving] = []
-
-    def start(behave: Behaviour) -> Misbehaving:
-        started.append(Misbehaving(behave))
-        return started[-1]
-
-    try:
-        yield start
-    finally:
-        for one in started:
-            one.stop()
 
 
 def checked(reading: Reading[object], backend: str) -> Failed[object]:

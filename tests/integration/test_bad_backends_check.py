@@ -6,7 +6,7 @@ import io
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,20 +124,6 @@ def _trace(otlp: str, now: float) -> None:
     body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
     _post(f"{otlp}/v1/traces", json.dumps(body).encode(), "application/json")
     time.sleep(1.0)  # the server's own batches
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    started: list[Misbehaving] = []
-
-    def start(behave: Behaviour) -> Misbehaving:
-        started.append(Misbehaving(behave))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
 
 
 def check(home: Path, urls: dict[str, str]) -> tuple[int, dict[str, Any], list[str], float]:

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,20 +206,6 @@ CASES = [
     ),
     Case("partial and empty", then(says(page([], timed_out=True))), Reason.PARTIAL, "time limit"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    started: list[Misbehaving] = []
-
-    def start(behave: Behaviour) -> Misbehaving:
-        started.append(Misbehaving(behave))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
 
 
 def source_of(url: str, index: tuple[str, ...] = ("logs-*-*",)) -> ElasticsearchSource:

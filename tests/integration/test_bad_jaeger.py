@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +25,6 @@ from tests.integration.bad_answers import (
     Case,
     checked,
     says,
-    serving,
     transport,
 )
 from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
@@ -96,13 +95,6 @@ CASES = [
     Case("an error text with control characters", says(refusal(400, "\x1b[2J\r\nevil\x00" * 99), "400 x"),
          Reason.REJECTED, "evil"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    with serving() as start:
-        yield start
 
 
 def source_of(url: str) -> JaegerSource:

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +25,6 @@ from tests.integration.bad_answers import (
     floods,
     says,
     sends,
-    serving,
     transport,
 )
 from tests.servers.misbehaving import Behaviour, Misbehaving
@@ -114,13 +113,6 @@ CASES = [
         "evil",
     ),
 ]
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    with serving() as start:
-        yield start
 
 
 def source_of(url: str) -> PrometheusSource:

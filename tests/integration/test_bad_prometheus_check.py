@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,20 +61,6 @@ TOLD = {
     "partial and empty",
     "an error text with control characters",
 }
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    started: list[Misbehaving] = []
-
-    def start(behave: Behaviour) -> Misbehaving:
-        started.append(Misbehaving(behave))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
 
 
 def check(home: Path, url: str, output: str = "table") -> subprocess.CompletedProcess[str]:

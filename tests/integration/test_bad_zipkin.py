@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,7 +27,6 @@ from tests.integration.bad_answers import (
     Case,
     checked,
     says,
-    serving,
     transport,
 )
 from tests.servers.misbehaving import Behaviour, Misbehaving
@@ -86,13 +85,6 @@ def cases(search: bool) -> list[Case]:
         ),
         Case("500", says(b'{"message":"storage"}', "500 x"), Reason.MALFORMED, "storage"),
     ]
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    with serving() as start:
-        yield start
 
 
 def source_of(url: str) -> ZipkinSource:

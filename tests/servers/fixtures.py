@@ -22,6 +22,7 @@ from tests.servers.elasticsearch import start_elasticsearch as _start_elasticsea
 from tests.servers.jaeger import Jaeger
 from tests.servers.jaeger import start_jaeger as _start_jaeger
 from tests.servers.making import Missing
+from tests.servers.misbehaving import Behaviour, Misbehaving
 from tests.servers.otelcol import Collector
 from tests.servers.otelcol import start_otelcol as _start_otelcol
 from tests.servers.prometheus import Prometheus
@@ -34,6 +35,20 @@ StartElasticsearch = Callable[..., Elasticsearch]
 StartJaeger = Callable[..., Jaeger]
 StartAlertmanager = Callable[..., Alertmanager]
 StartCollector = Callable[..., Collector]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
+    """Start servers that misbehave and end with the test."""
+    started: list[Misbehaving] = []
+
+    def start(behave: Behaviour) -> Misbehaving:
+        started.append(Misbehaving(behave))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
 
 
 @contextmanager

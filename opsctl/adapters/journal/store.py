@@ -6,7 +6,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,6 @@ from opsctl.ports import Clock, Committed, Fact, RuleVerdict, RunRecord, Verdict
 if TYPE_CHECKING:  # a run that does not notify needs none of it
     from opsctl.adapters.journal.runbooks import RunbookTable
     from opsctl.core.commands import Cycle, JournalAlert, Plan
-
-KEPT = timedelta(days=400)
-"""How long what ended is kept; `vacuum` takes the time before which it goes."""
 
 
 class SqliteJournal(IncidentTable):

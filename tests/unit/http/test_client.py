@@ -6,7 +6,7 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,20 +17,6 @@ from opsctl.http import Client, Endpoint, HttpProblem, one_line
 from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
 
 SECRET = "s3cr3t"
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], Misbehaving]]:
-    """Start servers that end with the test."""
-    started: list[Misbehaving] = []
-
-    def start(behave: Behaviour) -> Misbehaving:
-        started.append(Misbehaving(behave))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
 
 
 def echoes(exchange: Exchange) -> None:
