@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -12,6 +11,8 @@ from opsctl.render.text import clean
 
 _GAP = 2
 _NARROW = 36  # columns; less than this is no place for a sentence
+_BARELY = 8  # columns for a sentence, however narrow the terminal says it is
+_BELOW = "    "
 STYLES = {"✔": "green", "!": "yellow", "✖": "bold red", "?": "magenta", "~": "dim"}
 
 
@@ -39,7 +40,9 @@ def write_rows(
 
 def _table(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:
     """As rich draws it; where the last, wrapping column would get too narrow it goes below its row instead."""
-    widest = [max([len(column.name), *(len(row[i]) for row in rows)]) for i, column in enumerate(columns)]
+    from rich.cells import cell_len
+
+    widest = [max([len(column.name), *(cell_len(row[i]) for row in rows)]) for i, column in enumerate(columns)]
     fixed = sum(width + _GAP for width, column in zip(widest, columns, strict=True) if not column.wrap)
     narrow = columns[-1].wrap and len(columns) > 2 and widest[-1] > _width() - fixed < _NARROW
     if not narrow:
@@ -48,8 +51,17 @@ def _table(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> 
     out = [head]
     for line, row in zip(lines, rows, strict=True):
         out.append(line)
-        out += textwrap.wrap(row[-1], _width(), initial_indent="    ", subsequent_indent="    ")
+        out += (_BELOW + part for part in _wrapped(row[-1], _width() - len(_BELOW)))
     return "\n".join(out) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most so many columns: a Chinese character takes two."""
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = Text(" ".join(text.split())).wrap(Console(file=io.StringIO()), max(width, _BARELY), overflow="fold")
+    return [line.plain.rstrip() for line in lines if line.plain.strip()]
 
 
 def _drawn(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:

@@ -78,3 +78,18 @@ def test_a_sentence_without_room_goes_below_its_row(monkeypatch: pytest.MonkeyPa
     assert lines[1].split() == ["x" * 20, "y" * 20]
     assert lines[2] == "    burns its budget and nobody has looked at it yet, so"
     assert lines[4].split() == ["1", "2"]
+
+
+def test_wide_characters_stay_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Chinese character takes two columns: what goes below its row is wrapped by columns, not by characters."""
+    from rich.cells import cell_len
+
+    monkeypatch.setenv("COLUMNS", "40")
+    out = io.StringIO()
+    sentence = "支付服务在过去的五分钟内失败率超过阈值请立即检查支付网关和数据库连接池的状态 and its budget"
+    columns = [Column("a"), Column("b"), Column("why", wrap=True)]
+    write_rows(out, columns, [["支付" * 4, "b", sentence], ["1", "2", "x" * 90]], table=True, color=False)
+    lines = out.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= 40
+    assert "".join(out.getvalue().split()).count("支付网关和数据库连接池的状态andits budget".replace(" ", "")) == 1
+    assert "".join(lines[-3:]).count("x") == 90
