@@ -76,15 +76,7 @@ class Composition:
         """Who answers PromQL: the source that was given, or the context's Prometheus."""
         if self.source is not None:
             return self.source
-        backend = self.context.prometheus
-        if backend is None:
-            where = str(self.settings.path or "the configuration")
-            raise ConfigError(
-                where,
-                None,
-                f"context {self.context.name} has no [contexts.{self.context.name}.prometheus]",
-                hint='add url = "https://…"',
-            )
+        _, backend = self._backend("prometheus")
         from collectors import load
 
         limits = self.context.limits
@@ -153,15 +145,7 @@ class Composition:
         """Who answers for logs: the source that was given, or the context's Elasticsearch."""
         if self.log_source is not None:
             return self.log_source
-        backend = self.context.elasticsearch
-        if backend is None:
-            where = str(self.settings.path or "the configuration")
-            raise ConfigError(
-                where,
-                None,
-                f"context {self.context.name} has no [contexts.{self.context.name}.elasticsearch]",
-                hint='add url = "https://…"',
-            )
+        _, backend = self._backend("elasticsearch")
         from collectors import load
 
         limits = self.context.limits
@@ -182,15 +166,7 @@ class Composition:
         """Who answers for traces: the source that was given, or the context's Jaeger or Zipkin."""
         if self.trace_source is not None:
             return self.trace_source
-        kind, backend = ("jaeger", self.context.jaeger) if self.context.jaeger else ("zipkin", self.context.zipkin)
-        if backend is None:
-            section = f"contexts.{self.context.name}"
-            raise ConfigError(
-                str(self.settings.path or "the configuration"),
-                None,
-                f"context {self.context.name} has no [{section}.jaeger] and no [{section}.zipkin]",
-                hint='add url = "https://…"',
-            )
+        kind, backend = self._backend("jaeger", "zipkin")
         from collectors import load
 
         limits = self.context.limits
@@ -202,6 +178,17 @@ class Composition:
             concurrency=limits.concurrency,
         )
         return source if self.telemetry is None else self.telemetry.watch(source)
+
+    def _backend(self, *kinds: str) -> tuple[str, Backend]:
+        """The first of these that is configured; `ConfigError` where none is."""
+        for kind in kinds:
+            backend = self.context.backends().get(kind)
+            if backend is not None:
+                return kind, backend
+        name = self.context.name
+        sections = " and no ".join(f"[contexts.{name}.{kind}]" for kind in kinds)
+        where = str(self.settings.path or "the configuration")
+        raise ConfigError(where, None, f"context {name} has no {sections}", hint='add url = "https://…"')
 
     @cached_property
     def _journal(self) -> SqliteJournal:
