@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from opsctl.core.logs import SEVERITIES, FieldMatcher, LogQuery, MatchOp, severi
 from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.errors import UsageError
+from opsctl.files.text import nearest
 
 Words = Annotated[
     list[str] | None,
@@ -98,8 +98,8 @@ def check_services(run: Frame, reading: Reading[Any], query: LogQuery, timeout_s
     there = {value for bucket in counts.data.buckets for _, value in bucket.labels if value}
     for name in strange:
         if name not in there:
-            near = difflib.get_close_matches(name, [*known, *there], n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(name, [*known, *there])
+            hint = f"; did you mean {near}?" if near else ""
             raise UsageError(f"--service {name}: neither the catalogue nor the logs of this time have it{hint}")
 
 

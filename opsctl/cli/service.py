@@ -128,13 +128,13 @@ def show(name: str = typer.Argument(..., metavar="SERVICE"), output: Output = No
 
 def named(run: Frame, name: str) -> Service:
     """The service of that name; UsageError with the nearest name."""
-    import difflib
+    from opsctl.files.text import nearest
 
     catalogue = run.composition.catalogue
     service = catalogue.get(name)
     if service is None:
-        near = difflib.get_close_matches(name, list(catalogue.services), n=1)
-        raise UsageError(f"no service {name} in the catalogue" + (f"; did you mean {near[0]}?" if near else ""))
+        near = nearest(name, catalogue.services)
+        raise UsageError(f"no service {name} in the catalogue" + (f"; did you mean {near}?" if near else ""))
     return service
 
 

@@ -128,7 +128,7 @@ def compare(
     form = chosen_output(run, output, json)
     readings = [run.composition.traces.trace(name, seconds(run, timeout)) for name in (a, b)]
     if form == "json" and any(isinstance(one, Failed) and one.partial is None for one in readings):
-        nothing = {"a": None, "b": None, "differences": []}
+        nothing: dict[str, Any] = {"a": None, "b": None, "differences": []}
         write_json("trace/compare/v1", {"backend": readings[0].backend, **_worse(readings), **nothing})
     first, second = (_whole(run, name, reading) for name, reading in zip((a, b), readings, strict=True))
     found = differences(first, second)

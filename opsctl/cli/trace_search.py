@@ -81,9 +81,8 @@ def say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: lis
 
 def check_known(run: Frame, service: str, query: TraceQuery, backend: str, timeout_seconds: float) -> None:
     """UsageError where the backend has no such service or operation at all, with what was probably meant."""
-    import difflib
-
     from opsctl.cli.trace import trace_kind
+    from opsctl.files.text import nearest
 
     name = query.service
     kept = str.lower if trace_kind(run) == "zipkin" else str  # which keeps names so
@@ -98,12 +97,12 @@ def check_known(run: Frame, service: str, query: TraceQuery, backend: str, timeo
     if catalogue.get(service) is not None and callers:
         hint = f"it may send no spans; look at who needs it: {', '.join(callers)}"
         raise UsageError(f"{backend} has no traces of {name}", hint=hint)
-    near = difflib.get_close_matches(name, known.data, n=1)
-    raise UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    near = nearest(name, known.data)
+    raise UsageError(f"{backend} has no traces of {name}" + (f"; did you mean {near}?" if near else ""))
 
 
 def _check_operation(run: Frame, query: TraceQuery, kept: str, backend: str, timeout_seconds: float) -> None:
-    import difflib
+    from opsctl.files.text import nearest
 
     if not kept:
         return
@@ -112,8 +111,8 @@ def _check_operation(run: Frame, query: TraceQuery, kept: str, backend: str, tim
         return
     names = {one.name for one in known.data}
     if kept not in names:
-        near = difflib.get_close_matches(kept, sorted(names), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(kept, sorted(names))
+        hint = f"; did you mean {near}?" if near else ""
         raise UsageError(f"{backend} has no operation {query.operation} of {query.service}{hint}")
 
 

@@ -106,6 +106,7 @@ def test_a_service_is_known_by_the_catalogues_name_and_the_backends(tmp_path: Pa
         code, out, err = run(tmp_path, ["trace", "search", "purs", "-o", form])
         assert (code, out) == (2, "")
         assert "did you mean purse?" in err
+    assert "did you mean purse?" in run(tmp_path, ["trace", "search", "PURSE"])[2]
     code, out, err = run(tmp_path, ["trace", "search", "wallet", "--operation", "purse.Debt"])
     assert (code, out) == (2, "")
     assert err == "opsctl: memory has no operation purse.Debt of purse; did you mean purse.Debit?\n"
