@@ -47,6 +47,8 @@ class SpanSeries(CountedSeries):
         self._traces = traces
         has_spm = callable(getattr(traces, "span_metrics", None))
         self._spm = cast(SpanMetricsSource, traces) if has_spm else None
+        if has_spm:
+            self.query_bytes = 0  # it tells of one service at a time: a question about several would be counted instead
 
     def _count(self, questions: Sequence[Question], deadline: Deadline) -> Sequence[tuple[Question, Numbers]]:
         for question in questions:

@@ -7,8 +7,9 @@ that are patterns, quotes or lines. Verdicts, alerts and digests of the evidence
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,10 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.memory import MemorySource
+from collectors.memory_traces import MemoryTraceSource
 from collectors.prometheus import PrometheusSource
 from opsctl.core.memory import Memory
 from opsctl.core.rules import AlertingRule, Outcome, Rule
-from opsctl.core.signals import Matrix, Reading, Vector
+from opsctl.core.signals import Matrix, Measured, Reading, Signal, Vector
+from opsctl.core.signals import Series as Line
 from opsctl.core.slo import BurnRow, BurnTable, Severity, Slo, WindowQueries
 from opsctl.core.windows import format_duration
 from opsctl.engine import CycleReport, run_cycle
@@ -28,9 +31,10 @@ from opsctl.http import Endpoint
 from opsctl.ports import MetricsSource, Probe
 from opsctl.promql.engine import Engine
 from opsctl.promql.store import SeriesStore
+from opsctl.series.spans import SpanSeries
 from tests.servers.fixtures import StartPrometheus
 from tests.unit.engine.fakes import rule, slo
-from tests.unit.series.events import AT, logs_of, record, span, spans_of
+from tests.unit.series.events import AT, logs_of, record, span, spans_of, traces_of
 
 END = datetime(2026, 1, 10, 12, 0, tzinfo=UTC)
 MINUTES = 150
@@ -281,3 +285,22 @@ def test_series_of_logs_and_spans_are_asked_together_too() -> None:
         _, together, alone = both(source, rules, AT, Memory())
         assert alone == len(rules)
         assert together == 1 if "no_such" not in template else together < 3 * len(rules)
+
+
+class Sampled(MemoryTraceSource):
+    """A Jaeger that keeps few traces, and whose span metrics know all calls of one service at a time."""
+
+    def span_metrics(self, kind: str, services: Sequence[str], *_: object, **__: object) -> Reading[Matrix]:
+        (service,) = services
+        labels = (("service_name", service),)
+        return Measured(Matrix((Line(labels, ((AT.timestamp(), 10.0 if kind == "calls" else 0.5),)),)), self.name)
+
+
+def test_who_has_the_numbers_of_one_service_is_not_asked_for_many() -> None:
+    """Together they would be counted from sampled traces: a hundredth of the calls, and nobody would page."""
+    source = Sampled()
+    source.add(traces_of([span(30, i, i, service=name) for i, name in enumerate(("a", "b"), 1)]))
+    expr = 'sum(increase(traces_span_metrics_calls_total{service_name=$,status_code="STATUS_CODE_ERROR"}[5m])) > 100'
+    rules = [replace(rule(expr.replace("$", quoted(n)), name=n, uid=n), signal=Signal.TRACES) for n in ("a", "b")]
+    report = run_cycle(rules, {Signal.TRACES: SpanSeries(source)}, AT)
+    assert [verdict.outcome for verdict in report.verdicts] == [Outcome.FAIL] * 2
