@@ -37,6 +37,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 FORMS = ("table", "wide", "plain", "json", "ndjson")
 COLUMNS = 60
 _BESIDE_BARS = 30  # columns of words
+_LEAST_ROWS, _AROUND_ROWS = 10, 7  # of a table on a terminal: bars, names, what is said below, the prompts
 PAGE_MAX = 10_000
 LINES_MAX = 100_000
 
@@ -53,7 +54,12 @@ def search(
     query_string: QueryString = None,
     since: Since = "1h",
     to: To = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_MAX, help="At most so many lines.")] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, max=PAGE_MAX, help="At most so many lines; default 100, or what a screen shows."
+        ),
+    ] = None,
     oldest_first: Annotated[
         bool, typer.Option("--oldest-first", help="Begin with the oldest; default: newest.")
     ] = False,
@@ -68,7 +74,8 @@ def search(
     flags = Flags(words, service, severity, trace, span_id, subtree, where, query_string)
     time = seconds(run, timeout)
     query = query_of(run, flags, start, end, time)
-    reading = run.composition.logs.search(query, time, limit=limit, oldest_first=oldest_first)
+    most = fitting(run, limit, 100, form)
+    reading = run.composition.logs.search(query, time, limit=most, oldest_first=oldest_first)
     check_services(run, reading, query, time)
     page = answer(run, reading, flags, query)
     counts: Reading[LogCounts] | None = None
@@ -135,7 +142,9 @@ def patterns(
     lines: Annotated[
         int, typer.Option("--lines", min=1, max=LINES_MAX, help="Read at most so many lines, the newest.")
     ] = PAGE_MAX,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many patterns.")] = 40,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Show at most so many; default 40, or what a screen shows.")
+    ] = None,
     timeout: Timeout = None,
     output: Output = None,
     json: Json = False,
@@ -154,10 +163,20 @@ def patterns(
     flags = Flags(words, service, severity, trace, span_id, subtree, where, query_string)
     time = seconds(run, timeout)
     query = query_of(run, flags, start, end, time)
-    print_patterns(run, flags, query, split, lines=lines, limit=limit, newest=newest, seconds=time, form=form)
+    most = fitting(run, limit, 40, form)
+    print_patterns(run, flags, query, split, lines=lines, limit=most, newest=newest, seconds=time, form=form)
 
 
 # -- what search and tail share
+
+
+def fitting(run: Frame, asked: int | None, most: int, form: str) -> int:
+    """So many rows: what was asked for, else at most `most`, and on a terminal the first stays in sight."""
+    if asked is not None:
+        return asked
+    if form not in {"table", "wide"} or not run.stdout_is_terminal:
+        return most
+    return min(most, max(get_terminal_size((120, 40)).lines - _AROUND_ROWS, _LEAST_ROWS))
 
 
 def _step(start: datetime, end: datetime, form: str) -> timedelta:

@@ -10,10 +10,12 @@ import msgspec
 
 from opsctl.cli.frame import Frame
 from opsctl.cli.log import write_records
+from opsctl.cli.log_query import check_services
 from opsctl.cli.metric import finish
 from opsctl.core.log_tail import Tail
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.errors import UsageError
 from opsctl.render.text import clean
 
 PAGE = 1_000  # lines at once
@@ -57,10 +59,19 @@ class _Following:
         for reading in self._pages(msgspec.structs.replace(query, start=self._tail.start)):
             self._tail.fresh(self._records(reading))  # they are there already: not new, whether they are shown or not
         if lines:
-            records = self._records(self._search(query, limit=lines))[::-1]
+            reading = self._search(query, limit=lines)
+            records = self._records(reading)[::-1]
+            self._doubt(reading, query)
             self._tail.fresh(records)
             self._show(records)
         self._tail.advance(now)
+
+    def _doubt(self, reading: Reading[LogPage], query: LogQuery) -> None:
+        """A service that nobody knows may be new; who misspelt it would wait for ever."""
+        try:
+            check_services(self._run, reading, query, self._timeout)
+        except UsageError as wrong:
+            self._run.warn(clean(f"{wrong}; waiting for its first line"))
 
     def ask(self) -> None:
         """Everything that came since, page by page."""

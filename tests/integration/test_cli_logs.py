@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ import pytest
 from collectors.memory_logs import MemoryLogs
 from collectors.memory_traces import MemoryTraceSource
 from opsctl.app import Composition
+from opsctl.cli.frame import Frame
+from opsctl.cli.log import fitting
 from opsctl.cli.main import main
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Failed, Reading, Reason
@@ -253,6 +256,27 @@ def test_a_misspelt_service_is_no_silence(opsctl: Callable[[str], Said], logs: A
         assert said.code == 0, said
     logs.add([LogRecord(NOW - timedelta(seconds=1), "x", "INFO", "of-nobody", "", "", {}, "other")])
     assert opsctl(f"log {verb} -s of-nobody nonesuch -o {form}").code == 0
+
+
+def test_a_tail_of_a_misspelt_service_says_so_and_waits(opsctl: Callable[[str], Said]) -> None:
+    """It may be new, so it is followed; nobody waits for ever for a typing error."""
+    said = opsctl("log tail -s walet --for 2s")
+    assert (said.code, said.out) == (0, "")
+    assert said.err.endswith("did you mean wallet?; waiting for its first line\n")
+    assert "waiting" not in opsctl("log tail -s wallet --for 2s").err
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(24, 17), (8, 10), (500, 100)])
+def test_on_a_terminal_the_newest_line_stays_in_sight(rows: int, shown: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many lines as fit, ten at least; a number that was asked for, and what goes into a pipe, are not cut."""
+    terminal = Frame()
+    monkeypatch.setattr(Frame, "stdout_is_terminal", True)
+    monkeypatch.setattr("opsctl.cli.log.get_terminal_size", lambda *_: os.terminal_size((80, rows)))
+    assert fitting(terminal, None, 100, "table") == shown
+    assert fitting(terminal, 300, 100, "table") == 300
+    assert fitting(terminal, None, 100, "json") == 100
+    monkeypatch.setattr(Frame, "stdout_is_terminal", False)
+    assert fitting(terminal, None, 100, "table") == 100
 
 
 def test_what_a_log_says_cannot_become_a_command(opsctl: Callable[[str], Said], logs: Away) -> None:
