@@ -304,3 +304,15 @@ def test_who_has_the_numbers_of_one_service_is_not_asked_for_many() -> None:
     rules = [replace(rule(expr.replace("$", quoted(n)), name=n, uid=n), signal=Signal.TRACES) for n in ("a", "b")]
     report = run_cycle(rules, {Signal.TRACES: SpanSeries(source)}, AT)
     assert [verdict.outcome for verdict in report.verdicts] == [Outcome.FAIL] * 2
+
+
+def test_both_sides_of_a_ratio_are_counted_in_one_way() -> None:
+    """Failures among the traces that were kept over all calls that the span metrics know would be no share of them."""
+    source = Sampled()
+    calls = [span(30, i, i, service="a", attributes={"error.type": "timeout" if i % 2 else ""}) for i in range(1, 9)]
+    source.add(traces_of(calls))
+    family = 'sum(increase(traces_span_metrics_calls_total{service_name="a"$}[5m]))'
+    expr = family.replace("$", ',error_type="timeout"') + " / " + family.replace("$", "")
+    reading = SpanSeries(source).instant(expr, AT, 10.0)
+    assert isinstance(reading, Measured)
+    assert [sample.value for sample in reading.data.samples] == [0.5]
