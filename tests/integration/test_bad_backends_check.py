@@ -40,7 +40,7 @@ RULES = """groups:
         labels: {severity: page, service: promo}
 """
 RULE_OF = {"prometheus": "Metrics", "elasticsearch": "Logs", "jaeger": "Traces", "zipkin": "Traces"}
-CYCLE_SECONDS = 4.0
+CYCLE_SECONDS = 8.0
 SLACK_SECONDS = 6.0  # for a busy machine; what hangs here would hang for a minute
 
 PRODUCT = "X-Elastic-Product: Elasticsearch"
@@ -135,7 +135,7 @@ def check(home: Path, urls: dict[str, str]) -> tuple[int, dict[str, Any], list[s
     config = [
         'default_context = "t"\n[contexts.t]\nnamespace = "t"\ncatalogue = "services.yaml"\nstate_dir = "state"',
         'rules = ["rules.rules.yaml"]\nrunbooks = []',
-        f'[contexts.t.limits]\nconnect = "400ms"\nrequest = "600ms"\ncycle = "{CYCLE_SECONDS:g}s"\nbody = "1MiB"',
+        f'[contexts.t.limits]\nconnect = "2s"\nrequest = "2s"\ncycle = "{CYCLE_SECONDS:g}s"\nbody = "1MiB"',
     ]
     for kind, url in urls.items():
         index = 'index = ["bad-backends-*"]\n' if kind == "elasticsearch" else ""
