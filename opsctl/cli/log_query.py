@@ -20,6 +20,7 @@ from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.errors import UsageError
 from opsctl.files.text import nearest
+from opsctl.render.text import clean
 
 Words = Annotated[
     list[str] | None,
@@ -184,6 +185,6 @@ def _subtree(run: Frame, trace_id: str, span_id: str, timeout_seconds: float) ->
         case Failed(partial=None):
             finish(reading)
         case Failed(partial=trace) if trace is not None:
-            run.warn(f"partial: {reading.message}: spans may be missing below {span_id}")
+            run.warn(clean(f"partial: {reading.message}: spans may be missing below {span_id}"))
             return tuple(span.span_id for span in trace.subtree(span_id))
     raise UsageError(f"--subtree {span_id}: trace {trace_id} could not be read")
