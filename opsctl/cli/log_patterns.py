@@ -19,6 +19,7 @@ from opsctl.core.signals import Absent, Failed, Measured, Reading
 from opsctl.insight.patterns import Pattern, mine, newer_than
 
 PAGE = 2_000  # lines at once: long ones must stay below the cap on a body
+_TEMPLATE = 300  # characters of one pattern in a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def print_patterns(
     shown = found[:limit]
     if form == "json":
         _write_document(query, split, read, before, found, shown)
-    else:
+    elif read.records or not isinstance(read.reading, Failed):
         _write_table(run, shown, len(read.records), form)
     _say(run, read, before, len(found), len(shown))
     if form == "table":
@@ -119,12 +120,16 @@ def _write_table(run: Frame, shown: Sequence[Pattern], lines: int, form: str) ->
             few(pattern.services),
             when(pattern.first),
             when(pattern.last),
-            pattern.template,
+            pattern.template if form == "plain" else _cut(pattern.template),
         ]
         for pattern in shown
     ]
     if rows or form == "plain":
         write_rows(sys.stdout, columns, rows, table=form == "table", color=run.colored(sys.stdout))
+
+
+def _cut(template: str) -> str:
+    return template if len(template) <= _TEMPLATE else template[: _TEMPLATE - 1] + "…"
 
 
 def _write_document(

@@ -309,6 +309,10 @@ def test_a_failure_is_one_line_and_its_exit_code(
     for form in ("table", "plain", "ndjson", "json"):
         said = opsctl(f"log search -o {form}")
         assert (said.code, said.err) == (code, "opsctl: elasticsearch https://x: out of order\n")
+        assert bool(said.out) is (form == "json")
+        if form != "ndjson":
+            said = opsctl(f"log patterns -o {form}")
+            assert (said.code, bool(said.out)) == (code, form == "json")
     assert opsctl("log search --json").json["status"] == reason.value
     assert opsctl("log patterns").code == code
     assert opsctl("log tail --for 1s").code == code
@@ -457,6 +461,16 @@ def test_patterns_have_counts_shares_and_who(opsctl: Callable[[str], Said]) -> N
     first = said.lines[1].split()
     assert (first[0], first[1], first[3], first[4]) == ("20", "64.5", "INFO", "ticker")
     assert said.lines[1].endswith("tick <num>")
+
+
+def test_a_very_long_pattern_does_not_fill_the_screen(opsctl: Callable[[str], Said], logs: Away) -> None:
+    """A table has its beginning; plain and JSON have all that was looked at."""
+    logs.add([LogRecord(NOW - timedelta(seconds=1), "x" * 50_000, "FATAL", "wallet", "", "", {}, "long")])
+    said = opsctl("log patterns --since 1m -o table")
+    assert said.code == 0
+    assert len(said.lines) < 15
+    assert "…" in said.lines[-1]
+    assert max(map(len, opsctl("log patterns --since 1m -o plain").lines)) > 300
 
 
 def test_patterns_as_json(opsctl: Callable[[str], Said]) -> None:
