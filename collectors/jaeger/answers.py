@@ -61,17 +61,22 @@ def left(deadline: float) -> float:
 
 def read(answer: Answer, decode: Callable[[bytes], Envelope[W]], make: Callable[[W], D], address: str) -> Got[D]:
     """What an answer in an envelope says, made of what was decoded; raises `HttpProblem`, nothing else."""
+    envelope = decoded(answer, decode, address)
+    errors = envelope.errors or []
+    missing = bool(errors) and all("trace not found" in error.msg for error in errors)
+    return Got(make(envelope.data), tuple(one_line(error.msg) or f"error {error.code}" for error in errors), missing)
+
+
+def decoded(answer: Answer, decode: Callable[[bytes], D], address: str) -> D:
+    """The body of an answer as what it is; raises `HttpProblem`, nothing else."""
     if not 200 <= answer.status < 300:
         raise refusal(answer, address)
     try:
-        envelope = decode(answer.body)
+        return decode(answer.body)
     except msgspec.ValidationError as wrong:
         raise not_jaegers(wrong) from wrong
     except NOT_JSON as wrong:
         raise foreign(answer, wrong, "Jaeger", address) from wrong
-    errors = envelope.errors or []
-    missing = bool(errors) and all("trace not found" in error.msg for error in errors)
-    return Got(make(envelope.data), tuple(one_line(error.msg) or f"error {error.code}" for error in errors), missing)
 
 
 def refusal(answer: Answer, address: str) -> HttpProblem:

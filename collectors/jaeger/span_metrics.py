@@ -8,10 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from collectors.jaeger.answers import NOT_JSON, not_jaegers, refusal
+from collectors.jaeger.answers import decoded
 from opsctl.core.signals import Matrix, Reason, Series
 from opsctl.http import Answer, HttpProblem
-from opsctl.http.foreign import foreign
 
 SpanMetric = Literal["calls", "errors", "latencies"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,14 +67,7 @@ def parameters(
 
 def read_family(answer: Answer, address: str) -> Matrix:
     """The series of an answer, which has no envelope; raises `HttpProblem`, nothing else."""
-    if not 200 <= answer.status < 300:
-        raise refusal(answer, address)
-    try:
-        family = _decode(answer.body)
-    except msgspec.ValidationError as wrong:
-        raise not_jaegers(wrong) from wrong
-    except NOT_JSON as wrong:
-        raise foreign(answer, wrong, "Jaeger", address) from wrong
+    family = decoded(answer, _decode, address)
     return Matrix(tuple(_series(family.name, metric) for metric in family.metrics or () if metric.metricPoints))
 
 

@@ -35,9 +35,7 @@ def blocks(rows: Sequence[Line], at: datetime, *, utc: bool, color: bool, width:
         services = _plural(len({row.service for row in held}), "service")
         verb = "holds" if len(held) == 1 else "hold"
         words = f"{GLYPHS[State.OK]} {State.OK}"
-        out.append(
-            f"{paint(words, State.OK, color)}       {_plural(len(held), 'rule')} of {services} {verb}"
-        )
+        out.append(f"{paint(words, State.OK, color)}       {_plural(len(held), 'rule')} of {services} {verb}")
     return out
 
 
