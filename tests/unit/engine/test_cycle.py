@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -458,3 +460,19 @@ def test_a_look_back_that_hangs_freezes_at_the_deadline() -> None:
     assert verdict.outcome is Outcome.UNKNOWN
     assert verdict.alerts[0].state is AlertState.PENDING
     assert not verdict.fresh
+
+
+def test_facts_of_an_earlier_version_are_read() -> None:
+    """`facts.jsonl` is what an SLO and a rule that fire, and then a dead backend, left in a journal before this one."""
+    lines = [json.loads(line) for line in (Path(__file__).parent / "facts.jsonl").read_text().splitlines()]
+    kept: dict[str, dict[str, Fact]] = {}
+    for kind, subject, text in lines:
+        kept.setdefault(kind, {})[subject] = Fact(kind, subject, text, AT)
+    memory = memory_of(lambda kind: kept.get(kind, {}))
+    rules = [slo(burn=ONE_ROW), rule("x:part:60", for_=5 * MINUTE, keep_firing_for=MINUTE)]
+    report = run_cycle(rules, History(lambda query, at: REFUSED), AT + 13 * MINUTE, memory)
+    assert [verdict.outcome for verdict in report.verdicts] == [Outcome.UNKNOWN] * 2
+    assert [[alert.state for alert in verdict.alerts] for verdict in report.verdicts] == [[AlertState.FIRING]] * 2
+    assert [(alert.rule_name, alert.since) for alert in report.stale] == [("BackendStale", AT + 3 * MINUTE)]
+    assert report.memory.budgets == memory.budgets
+    assert [fact.kind for fact in report.facts] == ["rule_state"] * 3
