@@ -171,7 +171,8 @@ class ElasticsearchSource:
             return Probe(self.name, self._address, not silent, False, wrong.message, version=version, took_seconds=took)
         count = len(FieldMap(mapped, {}).indices)
         said = "; ".join((f"{count or 'no'} {'index fits' if count < 2 else 'indices fit'} {self._patterns()}", *notes))
-        return Probe(self.name, self._address, True, True, said, version, took_seconds=time.monotonic() - begun)
+        took = time.monotonic() - begun
+        return Probe(self.name, self._address, True, True, said, version, took_seconds=took, usable=count > 0)
 
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""

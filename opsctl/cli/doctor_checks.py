@@ -172,6 +172,8 @@ def _asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
         yield fail(name, ExitCode.UNKNOWN, f"{where}", "is the url right, and does the server run?")
     elif not found.authorised:
         yield fail(name, ExitCode.AUTH, where, "check its token_file, token_command, token_env or basic")
+    elif not found.usable:
+        yield warn(name, where, "is the setting index right, and do logs arrive?")
     else:
         version = f", version {found.version}" if found.version else ""
         yield ok(name, f"{where}{version}, {found.took_seconds * 1000:.0f} ms")

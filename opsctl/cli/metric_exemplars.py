@@ -10,6 +10,7 @@ from typing import Any
 from opsctl.cli.frame import Frame, write_json
 from opsctl.cli.metric import finish, number, number_text, series_name, status
 from opsctl.cli.metric_names import explorer
+from opsctl.cli.pivots import pivot
 from opsctl.core.exploring import Exemplar
 from opsctl.core.signals import Absent, Failed, Labels, Measured
 from opsctl.render.table import Column, write_rows
@@ -36,26 +37,26 @@ def print_exemplars(
     found.sort(key=lambda each: (-each[1].at, each[0]))
     if form == "json":
         body = {"expression": expression, "start": start, "end": end, "backend": reading.backend, **status(reading)}
-        write_json("metric/exemplars/v1", {**body, "exemplars": [_body(*each) for each in found]})
+        write_json("metric/exemplars/v1", {**body, "exemplars": [_body(run, *each) for each in found]})
     else:
         _print(run, found, form)
     finish(reading)
 
 
-def trace_command(exemplar: Exemplar) -> str | None:
+def trace_command(run: Frame, exemplar: Exemplar) -> str | None:
     """What to type to see the trace, where it has one with a plain id."""
     trace_id = exemplar.trace_id
-    return f"opsctl trace show {trace_id}" if trace_id and _TRACE_ID.fullmatch(trace_id) else None
+    return pivot(run, f"opsctl trace show {trace_id}") if trace_id and _TRACE_ID.fullmatch(trace_id) else None
 
 
-def _body(labels: Labels, exemplar: Exemplar) -> dict[str, Any]:
+def _body(run: Frame, labels: Labels, exemplar: Exemplar) -> dict[str, Any]:
     return {
         "series": dict(labels),
         "labels": dict(exemplar.labels),
         "value": number(exemplar.value),
         "at": datetime.fromtimestamp(exemplar.at, UTC),
         "trace_id": exemplar.trace_id,
-        "command": trace_command(exemplar),
+        "command": trace_command(run, exemplar),
     }
 
 
@@ -68,7 +69,7 @@ def _print(run: Frame, found: list[tuple[Labels, Exemplar]], form: str) -> None:
         return f"{local:%Y-%m-%d %H:%M:%S}" + ("Z" if run.utc else f"{local:%z}")
 
     cells = [
-        [time(one.at), number_text(one.value, 6), trace_command(one) or _others(one), series_name(labels)]
+        [time(one.at), number_text(one.value, 6), trace_command(run, one) or _others(one), series_name(labels)]
         for labels, one in found
     ]
     columns = [Column("time"), Column("value", right=True), Column("trace"), Column("series", wrap=True)]

@@ -41,6 +41,7 @@ class Probe:
     version: str = ""
     clock_skew_seconds: float | None = None
     took_seconds: float = 0.0
+    usable: bool = True  # false: it answers, and has nothing of what it is configured for
 
 
 class MetricsSource(Protocol):

@@ -120,6 +120,8 @@ class _Translation:
                 self._take(1, "\\" + self._text[self._at])
             else:
                 self._take(1)
+        if self._at >= len(self._text):
+            raise PromqlError(f"the pattern {self._text!r} has a [ without its ]")
         self._take(1)
 
     def _group(self) -> None:

@@ -115,6 +115,8 @@ def test_what_a_server_knows(name: str, server: Misbehaving, tmp_path: Path, mon
     """Documents name their version; text from the server has no control character in a table."""
     for variable, value in (("COLUMNS", "100"), ("TZ", "UTC"), ("HOME", str(tmp_path))):
         monkeypatch.setenv(variable, value)
+    for variable in ("OPSCTL_CONFIG", "OPSCTL_CONTEXT"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "opsctl.toml").write_text(
         f'default_context = "t"\n[contexts.t]\nnamespace = "t"\n[contexts.t.prometheus]\nurl = "{server.url}"\n'

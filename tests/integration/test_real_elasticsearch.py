@@ -153,6 +153,7 @@ def test_a_missing_index_is_noted_and_none_at_all_is_absent(server: Elasticsearc
     two.close()
     assert probe.authorised
     assert probe.message.startswith("no index fits opsctl-nothing-*")
+    assert not probe.usable
 
 
 def test_a_closed_index_is_noted(server: Elasticsearch) -> None:

@@ -50,3 +50,10 @@ def test_what_python_would_read_otherwise_is_refused(pattern: str) -> None:
     """Also repetitions in repetitions: RE2 takes them in its stride, Python may never end."""
     with pytest.raises(PromqlError):
         compile_anchored(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["wal[let", "[^", "[]"])
+def test_an_open_bracket_is_said_in_the_pattern_s_own_words(pattern: str) -> None:
+    """What this engine adds around a pattern is in no message."""
+    with pytest.raises(PromqlError, match=r"has a \[ without its \]"):
+        compile_anchored(pattern)
