@@ -102,12 +102,10 @@ class _Asked:
     """One family in a log backend's words."""
 
     def __init__(self, family: Family, fields: Mapping[str, str]) -> None:
-        equal = {one.name: one.value for one in family.matchers if one.op == "="}
-        self._fixed = {name: value for name, value in equal.items() if name in family.labels}
         self._labels = frozenset(family.labels)
-        checked = [one for one in family.matchers if one.op != "="]
-        self._fits = fits(checked)
-        grouped = sorted((set(family.labels) | {one.name for one in checked}) - self._fixed.keys())
+        # Also what was asked for by its one value: a mapping may find values that are spelled in another way.
+        self._fits = fits(family.matchers)
+        grouped = sorted(set(family.labels) | {one.name for one in family.matchers})
         self._names = {label_name(fields[name]): name for name in grouped}
         self.by = tuple(fields[name] for name in grouped)
         self.matchers = tuple(FieldMatcher(fields[one.name], one.op, one.value) for one in family.matchers)
@@ -120,7 +118,7 @@ class _Asked:
         found = {self._names[name]: value for name, value in given.items() if name in self._names}
         if not self._fits(found):
             return None
-        return {name: value for name, value in {**found, **self._fixed}.items() if name in self._labels}
+        return {name: value for name, value in found.items() if name in self._labels}
 
 
 def _names(family: Family) -> list[str]:
