@@ -14,7 +14,7 @@ from collectors.prometheus import PrometheusSource
 from opsctl.core.exploring import RuleQuery, SeriesQuery
 from opsctl.core.signals import Failed, Measured, Reading, Reason
 from tests.integration.bad_answers import DEADLINE_SECONDS, SLACK_SECONDS, Case, says
-from tests.integration.test_bad_prometheus import AT, CASES, PATIENT_SECONDS, check_line, seconds_for, serve, source_of
+from tests.integration.test_bad_prometheus import AT, CASES, PATIENT_SECONDS, check_line, seconds_for, source_of
 from tests.servers.misbehaving import Behaviour, Misbehaving
 
 __all__ = ["serve"]
