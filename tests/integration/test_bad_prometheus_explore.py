@@ -17,8 +17,6 @@ from tests.integration.bad_answers import DEADLINE_SECONDS, SLACK_SECONDS, Case,
 from tests.integration.test_bad_prometheus import AT, CASES, PATIENT_SECONDS, check_line, seconds_for, source_of
 from tests.servers.misbehaving import Behaviour, Misbehaving
 
-__all__ = ["serve"]
-
 # What these answer is a vector, right or wrong; other questions have answers of another shape.
 OF_VECTORS = {
     "an unknown result type",
