@@ -32,7 +32,7 @@ def main() -> int:
             failed += 1
             print(f"{measure.__name__}: not measured: {reason}", file=sys.stderr)
             continue
-        goal = "–" if one.goal is None else f"{'≤' if one.better == 'lower' else '≥'} {one.goal:g}"
+        goal = "–" if one.goal is None else f"{'≤' if one.better == 'lower' else '≥'} {one.goal:.3g}"
         print(f"{one.name:<20}{one.ratio:>9.2f}{goal:>8}  {'ok' if one.ok else 'MISSED':<6}  {one.what}", flush=True)
         figures.append(one)
     OUT.parent.mkdir(exist_ok=True)

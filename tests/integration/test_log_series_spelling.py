@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,7 +21,7 @@ SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def series(elasticsearch9: Elasticsearch) -> LogSeries:
+def series(elasticsearch9: Elasticsearch) -> Iterator[LogSeries]:
     """Ten lines of `Auth` in an index that keeps service names in lower case."""
     name = {"properties": {"name": {"type": "keyword", "normalizer": "lowercase"}}}
     mapping = {"mappings": {"properties": {"@timestamp": {"type": "date"}, "service": name}}}
@@ -30,7 +31,9 @@ def series(elasticsearch9: Elasticsearch) -> LogSeries:
         at = AT - timedelta(seconds=20 * i)
         rows += [{"create": {}}, {"@timestamp": at.isoformat(), "message": "hello", "service": {"name": "Auth"}}]
     _send("POST", f"{elasticsearch9.url}/{INDEX}/_bulk?refresh=true", "".join(json.dumps(row) + "\n" for row in rows))
-    return LogSeries(ElasticsearchSource(Endpoint(elasticsearch9.url), index=[INDEX]))
+    found = LogSeries(ElasticsearchSource(Endpoint(elasticsearch9.url), index=[INDEX]))
+    yield found
+    found.close()
 
 
 def _send(method: str, url: str, body: str) -> None:
