@@ -17,6 +17,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -35,7 +36,7 @@ from opsctl.demo.emit.exposition import Exposition
 from opsctl.demo.emit.live import LivePlatform
 from opsctl.demo.emit.otlp import SpanSender
 from opsctl.demo.emit.page import MetricsPages
-from opsctl.demo.faults import FAULTS, Fault
+from opsctl.demo.faults import ACTIONS, FAULTS, Fault
 from opsctl.demo.platform import Platform
 from opsctl.demo.recording import Recording, Relay, plan_recording, record, writer
 from opsctl.demo.servers.admin import AdminServer
@@ -305,6 +306,7 @@ events_url = "{pagerduty}"
 def stay(world: World) -> None:
     """The platform lives on until Ctrl-C; a line with a fault's name breaks it."""
     world.stage.alive.set()
+    undo(world)
     world.live.catch_up(RECENT_MINUTES)
     config = world.stage.config
     say(
@@ -324,6 +326,14 @@ def stay(world: World) -> None:
         "Ctrl-C ends everything.",
     )
     live_until_interrupted(world.live, [partial(follow_targets, world)])
+
+
+def undo(world: World) -> None:
+    """What the story's runbook ordered is taken back: the next fault finds the platform as it usually is."""
+    for name in FAULTS[world.recording.fault].actions:
+        if ACTIONS[name].undo is not None:
+            request = urllib.request.Request(f"{world.stage.admin_url}{ACTIONS[name].path}", method="DELETE")
+            urllib.request.urlopen(request, timeout=5).close()
 
 
 def follow_targets(world: World, stop: threading.Event) -> None:
