@@ -76,19 +76,9 @@ class Composition:
         """Who answers PromQL: the source that was given, or the context's Prometheus."""
         if self.source is not None:
             return self.source
-        _, backend = self._backend("prometheus")
-        from collectors import load
-
-        limits = self.context.limits
-        source: MetricsSource = load("prometheus")(
-            endpoint(backend, self.env),
-            connect_seconds=limits.connect.total_seconds(),
-            request_seconds=limits.request.total_seconds(),
-            max_body=limits.body,
-            series=limits.series,
-            concurrency=limits.concurrency,
-        )
-        return source if self.telemetry is None else self.telemetry.watch(source)
+        kind, backend = self._backend("prometheus")
+        source: MetricsSource = self._collector(kind, endpoint(backend, self.env), series=self.context.limits.series)
+        return source
 
     @cached_property
     def sources(self) -> OnUse:
@@ -145,21 +135,10 @@ class Composition:
         """Who answers for logs: the source that was given, or the context's Elasticsearch."""
         if self.log_source is not None:
             return self.log_source
-        _, backend = self._backend("elasticsearch")
-        from collectors import load
-
-        limits = self.context.limits
-        source: LogSource = load("elasticsearch")(
-            endpoint(backend, self.env, token="ApiKey"),
-            index=backend.index,
-            fields=backend.fields,
-            connect_seconds=limits.connect.total_seconds(),
-            request_seconds=limits.request.total_seconds(),
-            max_body=limits.body,
-            series=limits.series,
-            concurrency=limits.concurrency,
-        )
-        return source if self.telemetry is None else self.telemetry.watch(source)
+        kind, backend = self._backend("elasticsearch")
+        where, own = endpoint(backend, self.env, token="ApiKey"), {"index": backend.index, "fields": backend.fields}
+        source: LogSource = self._collector(kind, where, series=self.context.limits.series, **own)
+        return source
 
     @cached_property
     def traces(self) -> TraceSource:
@@ -167,15 +146,21 @@ class Composition:
         if self.trace_source is not None:
             return self.trace_source
         kind, backend = self._backend("jaeger", "zipkin")
+        source: TraceSource = self._collector(kind, endpoint(backend, self.env))
+        return source
+
+    def _collector(self, kind: str, where: Endpoint, **own: Any) -> Any:
+        """The client of a backend under the context's limits, seen by our telemetry; `own` is what its kind takes."""
         from collectors import load
 
         limits = self.context.limits
-        source: TraceSource = load(kind)(
-            endpoint(backend, self.env),
+        source = load(kind)(
+            where,
             connect_seconds=limits.connect.total_seconds(),
             request_seconds=limits.request.total_seconds(),
             max_body=limits.body,
             concurrency=limits.concurrency,
+            **own,
         )
         return source if self.telemetry is None else self.telemetry.watch(source)
 

@@ -19,7 +19,6 @@ from opsctl.demo.noise import Floats, Minutes
 from opsctl.demo.series import Block, Book
 from opsctl.demo.truth import Truth, judge_truth
 
-SCRAPE_INTERVAL = timedelta(minutes=1)
 _MINUTES_A_PASS = 1440  # bounds the memory of a long history
 
 

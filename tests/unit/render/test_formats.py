@@ -57,7 +57,7 @@ HOSTILE = (
 FORMATS: dict[str, Callable[[Result], str]] = {
     "nagios": nagios,
     "markdown": markdown,
-    "github": lambda result: github(result, "/work"),
+    "github": lambda result: github(result, "/checkout"),
     "openmetrics": lambda result: openmetrics(result, "0.1.0"),
     "junit": lambda result: junit(result.verdicts, result.at),
 }
@@ -95,7 +95,7 @@ def burning(text: str = "redemption-success") -> Verdict:
         name=text,
         uid=text or "u",
         service=text,
-        origin=Origin(f"/work/rules/{text}.slo.yaml".replace("\x00", ""), 3),
+        origin=Origin(f"/checkout/rules/{text}.slo.yaml".replace("\x00", ""), 3),
     )
     asked = tuple(replace(one, expression=text + one.expression, message=text) for one in verdict.evidence.asked)
     alerts = tuple(replace(alert, runbook=text) for alert in verdict.alerts)
@@ -203,7 +203,7 @@ def unescape(text: str) -> str:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_github_commands_are_ours_alone(text: str) -> None:
     """Two rules, a backend, a problem and the sum: five lines, each with its own properties and no others."""
-    found = commands(github(hostile(text), "/work"))
+    found = commands(github(hostile(text), "/checkout"))
     assert [command for command, _, _ in found] == ["error", "error", "error", "error", "notice"]
     assert [sorted(properties) for _, properties, _ in found] == [
         *[["file", "line", "title"]] * 2,
@@ -216,7 +216,7 @@ def test_github_says_where_and_how_bad() -> None:
     refused: Failed[Any] = Failed(Reason.UNREACHABLE, "refused", BACKEND)
     (gone,) = run_cycle([slo()], History(lambda q, at: refused), AT).verdicts
     odd = replace(burning(), headline="5 % of a, b: c")
-    error, warning, notice = github(result((odd, gone), on_unknown="ignore"), "/work").splitlines()
+    error, warning, notice = github(result((odd, gone), on_unknown="ignore"), "/checkout").splitlines()
     assert error == (
         "::error file=rules/redemption-success.slo.yaml,line=3,title=FAIL redemption-success / redemption-success"
         "::5 %25 of a, b: c"
@@ -225,8 +225,8 @@ def test_github_says_where_and_how_bad() -> None:
     assert notice == "::notice title=opsctl check::1 FAIL, 1 UNKNOWN, 0 WARN, 0 OK; exit 1"
     assert github(result((odd,)), "/elsewhere").startswith("::error title=FAIL ")
     late = replace(burning(), outcome=Outcome.WARN)
-    assert github(result((late,), fail_on="ticket"), "/work").startswith("::error ")
-    assert github(result((late,)), "/work").startswith("::warning ")
+    assert github(result((late,), fail_on="ticket"), "/checkout").startswith("::error ")
+    assert github(result((late,)), "/checkout").startswith("::warning ")
 
 
 # Markdown
