@@ -9,7 +9,7 @@ A script is a JSON list of rules; the first rule that acts on a request wins, an
 
 | member                         | holds for                                                                           |
 |--------------------------------|-------------------------------------------------------------------------------------|
-| `path`, `alias` or `dedup_key` | a glob (`*`, `?`, `[…]`) of letters as written; the last two are one thing           |
+| `path`, `alias` or `dedup_key` | a glob (`*`, `?`, `[…]`) , case matters; the last two are one thing                 |
 | `method`, `action`             | the method; what is asked for (trigger, create, acknowledge, close, list, …)        |
 | `nth`, `from`, `to`            | the n-th, or the first to the last, of the requests that the members above hold for |
 | `probability`, `seed`          | a share of what is left, drawn from a generator of the rule's own: repeatable       |
