@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,11 @@ from opsctl.files.settings import Settings, load_settings
 if TYPE_CHECKING:
     from opsctl.adapters.journal import SqliteJournal
     from opsctl.adapters.telemetry import Telemetry
+    from opsctl.core.routing import Routing
     from opsctl.core.runbooks import Runbook
     from opsctl.files.rules import RuleSet
     from opsctl.http import Endpoint
-    from opsctl.ports import Clock, MetricsSource, Pager
+    from opsctl.ports import Clock, MetricsSource, Sinks
     from opsctl.ports.logs import LogSource
     from opsctl.ports.runbooks import Person
     from opsctl.ports.traces import TraceSource
@@ -186,14 +187,18 @@ class Composition:
         return self._journal
 
     @cached_property
-    def pagers(self) -> Sequence[Pager]:
-        """Where pages go, the fallback last; empty where the context has no pager."""
-        if self.context.pagerduty is None:
-            return ()
-        from opsctl.adapters.pagerduty import open_pagers
-        from opsctl.files.secrets import resolve
+    def sinks(self) -> Sinks:
+        """Where pages go, and what can be read back of them; none where the context names no sink."""
+        from opsctl.adapters.sinks import open_sinks
 
-        return open_pagers(self.context.pagerduty, lambda secret: resolve(secret, self.env))
+        return open_sinks(self.context, self.env, self.clock.now)
+
+    @cached_property
+    def routing(self) -> Routing:
+        """Who is told of what, as the configuration and its silences say."""
+        from opsctl.files.routing import load_routing
+
+        return load_routing(self.context, self.catalogue)
 
     def world(self) -> World:
         """What a run of the checks works with."""
@@ -207,7 +212,8 @@ class Composition:
             catalogue=self.catalogue,
             sources=self.sources,
             journal=self.journal(),
-            pagers=lambda: self.pagers,
+            sinks=lambda: self.sinks,
+            routing=lambda: self.routing,
             clock=self.clock,
             limits=Limits(limits.request, limits.cycle, paging.stale_after),
             policy=Policy(paging.hold_open, paging.reopen_after, paging.repeat_interval, paging.not_after),
@@ -233,8 +239,8 @@ class Composition:
             self.logs.close()
         if "traces" in opened:
             self.traces.close()
-        for pager in opened.get("pagers", ()):
-            pager.close()
+        if "sinks" in opened:
+            self.sinks.close()
         if "_journal" in opened:
             self._journal.close()
 

@@ -20,10 +20,11 @@ from opsctl.core.slo import Severity, Slo
 from opsctl.core.windows import grid_point
 from opsctl.engine import CycleReport, Limits, memory_of, run_cycle
 from opsctl.errors import ExitCode
-from opsctl.ports import Clock, Journal, MetricsSource, Pager, RuleVerdict, RunRecord
+from opsctl.ports import Clock, Journal, MetricsSource, RuleVerdict, RunRecord, Sinks
 
 if TYPE_CHECKING:  # only a run that notifies needs them
     from opsctl.core.commands import Cycle, Watched
+    from opsctl.core.routing import Routing
     from opsctl.sender import SendReport
 
 LOCK_SECONDS = 20.0
@@ -38,7 +39,8 @@ class World:
     catalogue: Catalogue
     sources: Mapping[Signal, MetricsSource]
     journal: Journal
-    pagers: Callable[[], Sequence[Pager]]  # opened by the first run that notifies
+    sinks: Callable[[], Sinks]  # opened by the first run that notifies
+    routing: Callable[[], Routing]  # read by the first run that notifies
     clock: Clock
     limits: Limits = Limits()
     policy: Policy = Policy()
@@ -55,6 +57,7 @@ class Once:
     run: int | None = None  # its number in the journal, where `finish` must still say how it ended
     sent: SendReport | None = None
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # nothing was lost, and somebody should know
     incidents: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -97,10 +100,11 @@ def _run_quietly(
         record = replace(record, ended=now, exit_code=int(code), success=_ended_well(code))
     committed = world.journal.commit(record, report.facts)
     run = committed.run if ending is None else None
-    return Once(report, run, None, _problems(world), open_incidents(world.journal))
+    return Once(report, run, None, _problems(world), (), open_incidents(world.journal))
 
 
 def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
+    from opsctl.looking import look
     from opsctl.sender import drain
 
     if world.runner:
@@ -109,10 +113,15 @@ def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
         started = world.clock.now()
         report = _cycle(world, rules, _now(world))
         record = _record(report, started, full=full, notify=True)
-        committed = world.journal.commit(record, report.facts, _delivery(world, report, full=full))
-    sent = drain(world.journal, world.pagers(), world.clock, world.send.total_seconds())
-    problems = (*_problems(world), *sent.problems, *_still_unheard(world.journal, sent))
-    return Once(report, committed.run, sent, problems, open_incidents(world.journal))
+        sinks = world.sinks()
+        cycle = _delivery(world, report, full=full)
+        looked = look(sinks.readers, world.journal, cycle, world.clock)
+        cycle = replace(cycle, seen=looked.seen)
+        committed = world.journal.commit(record, (*report.facts, *looked.facts), cycle)
+    sent = drain(world.journal, sinks, world.clock, world.send.total_seconds())
+    unseen = committed.plan.problems if committed.plan is not None else ()
+    problems = (*_problems(world), *unseen, *sent.problems, *_still_unheard(world.journal, sent))
+    return Once(report, committed.run, sent, problems, looked.problems, open_incidents(world.journal))
 
 
 def _still_unheard(journal: Journal, sent: SendReport) -> tuple[str, ...]:
@@ -184,6 +193,7 @@ def _delivery(world: World, report: CycleReport, *, full: bool) -> Cycle:
         formerly={old: rule.uid for rule in world.rules for old in rule.formerly},
         links=links,
         policy=world.policy,
+        routing=world.routing(),
     )
 
 

@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field, replace
 from datetime import datetime, timedelta
@@ -21,8 +21,9 @@ from types import FrameType
 from opsctl.core.events import encode, minimal
 from opsctl.core.frozen import dataclass
 from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, heads, next_row, triage, wait_seconds
+from opsctl.core.routing import split_target
 from opsctl.errors import Refused
-from opsctl.ports import Clock, Delivery, Outbox, Pager, PagerEvent
+from opsctl.ports import Clock, Delivery, Outbox, Sink, SinkEvent, Sinks
 
 REQUEST_SECONDS = 5.0
 _SHORTEST_REQUEST_SECONDS = 1.0
@@ -37,6 +38,7 @@ class SendReport:
     dead: tuple[OutboxRow, ...] = ()  # refused for good
     never_delivered: tuple[OutboxRow, ...] = ()
     problems: tuple[str, ...] = ()
+    refused_notes: tuple[OutboxRow, ...] = ()  # no page depends on them
 
     @property
     def failed(self) -> bool:
@@ -46,22 +48,22 @@ class SendReport:
 
 def drain(
     outbox: Outbox,
-    pagers: Sequence[Pager],
+    sinks: Sinks,
     clock: Clock,
     budget_seconds: float = 15.0,
     *,
     chance: Callable[[], float] = random.random,
 ) -> SendReport:
-    """Send what is due for at most `budget_seconds`; `pagers` are the primary one and its fallbacks."""
+    """Send what is due for at most `budget_seconds`."""
     rows = outbox.unfinished()
     if not rows:
         return SendReport()
-    if not pagers:
-        problem = f"{len(rows)} events are due and the context has no pager: add [contexts.NAME.pagerduty]"
+    if not sinks.by_name:
+        problem = f"{len(rows)} events are due and the context has no sink: add [contexts.NAME.pagerduty]"
         return SendReport(left=rows, problems=(problem,))
     try:
         with outbox.lock("send", budget_seconds):
-            return _Drain(outbox, pagers, clock, budget_seconds, chance).run()
+            return _Drain(outbox, sinks, clock, budget_seconds, chance).run()
     except Refused as busy:
         left = outbox.unfinished()
         return SendReport(left=left, problems=(str(busy),) if left else ())
@@ -72,7 +74,7 @@ class _Drain:
     """One drain while it runs."""
 
     outbox: Outbox
-    pagers: Sequence[Pager]
+    sinks: Sinks
     clock: Clock
     budget_seconds: float
     chance: Callable[[], float]
@@ -80,6 +82,7 @@ class _Drain:
     dead: list[OutboxRow] = field(default_factory=list)
     never_delivered: list[OutboxRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    refused_notes: list[OutboxRow] = field(default_factory=list)
     throttled: dict[str, datetime] = field(default_factory=dict)  # channel → when it has a token again
 
     def run(self) -> SendReport:
@@ -123,50 +126,72 @@ class _Drain:
         return True
 
     def _held_back(self, row: OutboxRow) -> OutboxRow:
-        until = self.throttled.get(self._pager(row).channel(row.route))
+        sink, key = self._sink(row)
+        until = self.throttled.get(sink.channel(key)) if sink else None
         return row if until is None or until <= row.due else replace(row, due=until)
 
-    def _pager(self, row: OutboxRow) -> Pager:
-        return next((pager for pager in self.pagers if pager.name == row.via), self.pagers[0])
+    def _sink(self, row: OutboxRow) -> tuple[Sink | None, str]:
+        name, key = split_target(row.via or row.route)
+        return self.sinks.by_name.get(name), key
 
     def _send(self, rows: dict[int, OutboxRow], row: OutboxRow, timeout_seconds: float) -> None:
-        pager, now = self._pager(row), self.clock.now()
-        channel = pager.channel(row.route)
-        wait = self.outbox.take_token(channel, now)
+        now = self.clock.now()
+        sink, key = self._sink(row)
+        if sink is None:
+            self._nowhere(rows, row, now)
+            return
+        channel = sink.channel(key)
+        wait = self.outbox.take_token(channel, now) if channel else 0.0
         if wait > 0:
             self.throttled[channel] = now + timedelta(seconds=wait)
             return
         body = encode(minimal(json.loads(row.body))) if row.minimal else row.body
+        event = SinkEvent(key, body, f"{row.key}/{row.episode}/{row.action}/{row.repeat}")
         with _signals_wait():
-            row = self.outbox.attempt(row, pager.name, now)
-            delivery = pager.send(PagerEvent(row.route, body), timeout_seconds)
+            row = self.outbox.attempt(row, row.via or row.route, now)
+            delivery = sink.send(event, timeout_seconds)
             at = self.clock.now()
-            after = self._after(row, pager, delivery, at)
+            after = self._after(row, delivery, at)
             self.outbox.settle(after, delivery, at)
+        self._next(rows, after)
+
+    def _nowhere(self, rows: dict[int, OutboxRow], row: OutboxRow, now: datetime) -> None:
+        """The configuration has no such sink any more."""
+        name = split_target(row.via or row.route)[0]
+        gone = Delivery("permanent", None, f"the context has no sink {name} any more")
+        row = self.outbox.attempt(row, row.via or row.route, now)
+        after = self._elsewhere(replace(row, last_error=gone.message), now)
+        self.outbox.settle(after, gone, now)
+        self._next(rows, after)
+
+    def _next(self, rows: dict[int, OutboxRow], after: OutboxRow) -> None:
         if after.state is RowState.ATTEMPTED:
-            rows[row.id] = after
+            rows[after.id] = after
         else:
-            del rows[row.id]
+            del rows[after.id]
         self._count(after)
 
-    def _after(self, row: OutboxRow, pager: Pager, delivery: Delivery, at: datetime) -> OutboxRow:
+    def _after(self, row: OutboxRow, delivery: Delivery, at: datetime) -> OutboxRow:
         row = replace(row, last_status=delivery.status, last_error=delivery.message)
         match delivery.outcome:
             case "accepted":
-                return replace(row, state=RowState.ACCEPTED, via=pager.name, last_error="")
+                return replace(row, state=RowState.ACCEPTED, via=row.via or row.route, last_error="")
             case "retry":
                 wait = wait_seconds(row.attempts, self.chance(), delivery.retry_after_seconds)
                 return replace(row, due=at + timedelta(seconds=wait))
             case "permanent" if row.action == "trigger" and not row.minimal:
                 return replace(row, minimal=True, due=at)
             case "permanent":
-                return self._elsewhere(row, pager, at)
+                return self._elsewhere(row, at)
 
-    def _elsewhere(self, row: OutboxRow, pager: Pager, at: datetime) -> OutboxRow:
-        """The next fallback, in full again; dead when there is none."""
-        names = [one.name for one in self.pagers]
-        later = names[names.index(pager.name) + 1 :]
-        self.problems.append(f"{pager.name} refused {_name(row)}: {row.last_error}")
+    def _elsewhere(self, row: OutboxRow, at: datetime) -> OutboxRow:
+        """The next fallback, in full again; dead when there is none. A note has no other place."""
+        route = row.via or row.route
+        if row.action == "note":
+            return replace(row, state=RowState.DEAD)
+        self.problems.append(f"{route.rstrip('/')} refused {_name(row)}: {row.last_error}")
+        chain = [one for one in self.sinks.fallbacks if one != row.route]
+        later = chain[chain.index(route) + 1 :] if route in chain else chain
         if not later:
             return replace(row, state=RowState.DEAD)
         return replace(row, via=later[0], minimal=False, due=at)
@@ -174,6 +199,8 @@ class _Drain:
     def _count(self, row: OutboxRow) -> None:
         if row.state is RowState.ACCEPTED:
             self.accepted.append(row)
+        elif row.state is RowState.DEAD and row.action == "note":
+            self.refused_notes.append(row)
         elif row.state is RowState.DEAD:
             self.dead.append(row)
             self.problems.append(f"NOT DELIVERED: {_name(row)}: refused for good; tell the on-call engineer yourself")
@@ -184,7 +211,12 @@ class _Drain:
             why = f": {urgent[0].last_error}" if urgent[0].last_error else ""
             self.problems.append(f"{len(left)} events are left for the next run, the first is {_name(urgent[0])}{why}")
         return SendReport(
-            tuple(self.accepted), left, tuple(self.dead), tuple(self.never_delivered), tuple(self.problems)
+            tuple(self.accepted),
+            left,
+            tuple(self.dead),
+            tuple(self.never_delivered),
+            tuple(self.problems),
+            tuple(self.refused_notes),
         )
 
 

@@ -100,9 +100,9 @@ def _checked(
     when = past("--at", at, composition.clock.now()) if at is not None else None
     chosen = select(composition, services)
     full = len(chosen) == len(composition.rules.rules)
-    if notify and not composition.pagers:
+    if notify and not composition.context.sinks():
         raise UsageError(
-            f"context {composition.context.name} has no pager: nobody would be told",
+            f"context {composition.context.name} has no sink: nobody would be told",
             hint="add [contexts.NAME.pagerduty], or leave --notify out",
         )
     world = composition.world()
@@ -155,7 +155,7 @@ def _result(
         namespace=context.namespace,
         held=held,
         incidents=once.incidents,
-        problems=once.problems,
+        problems=(*once.problems, *once.warnings),
         sent=_sent(once.sent) if once.sent is not None else None,
         fail_on=fail_on,
         on_unknown=on_unknown,

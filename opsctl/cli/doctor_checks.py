@@ -195,8 +195,8 @@ def _zipkin(composition: Composition, backend: Backend, env: Mapping[str, str], 
 def _pagerduty(
     composition: Composition, pagerduty: PagerDuty, env: Mapping[str, str], timeout: float
 ) -> Iterator[Finding]:
-    from opsctl.adapters.pagerduty import EVENTS_URL
     from opsctl.adapters.probe import probe
+    from opsctl.adapters.sinks.pagerduty import EVENTS_URL
     from opsctl.files.secrets import resolve
     from opsctl.http import Endpoint
 

@@ -92,9 +92,8 @@ def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
     run = frame()
     journal = _journal(run)
     found = _one(journal.incidents(), selector)
-    pages = found.severity == "page"
     if dry_run:
-        how = f"send {action} for key {found.key} by the routing key of team {found.team}" if pages else "note it here"
+        how = f"send {action} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
         sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
         return
     _confirm(run, f"{action} #{found.episode} {found.rule_name}", yes=yes)
@@ -111,7 +110,7 @@ def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
         raise ActionError(f"#{found.episode} is not {past}: {journal.problem}")
     if not changed:
         run.say(_clean(f"#{found.episode} {found.rule_name} is {past} already"))
-    _deliver(run, journal, found, action if found.severity == "page" else None)
+    _deliver(run, journal, found, action if found.route else None)
     if changed:
         sys.stdout.write(_clean(f"{past} #{found.episode} {found.rule_name}") + "\n")
 
@@ -119,18 +118,18 @@ def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
 def _deliver(run: Frame, journal: Journal, found: Incident, action: str | None) -> None:
     """Send what is due; exit 5 if this incident's event did not get through."""
     if action is None:
-        run.say(f"#{found.episode} is a {found.severity}: it was never in the pager, so this is noted here only")
+        run.say(f"#{found.episode} is a {found.severity}: nobody was told of it, so this is noted here only")
         return
     from opsctl.sender import drain
 
     limits = run.composition.context.limits
-    report = drain(journal, run.composition.pagers, run.composition.clock, limits.send.total_seconds())
+    report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
     for problem in report.problems:
         run.warn(_clean(f"opsctl: {problem}"))
     failed = (*report.left, *report.dead, *report.never_delivered)
     if any(row.episode == found.episode and row.action == action for row in failed):
         raise ActionError(
-            f"{action} of #{found.episode} is written down but did not reach the pager",
+            f"{action} of #{found.episode} is written down but did not reach {found.route.rstrip('/')}",
             hint="the next `opsctl check --notify` sends what is left",
         )
 

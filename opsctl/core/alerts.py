@@ -50,3 +50,4 @@ class Alert:
     runbook: str | None = None
     evidence: tuple[str, ...] = ()  # lines for the incident's details
     absent_since: datetime | None = None  # a rule's element that is gone and kept by `keep_firing_for`
+    members: tuple[tuple[str, str], ...] = ()  # of a group: rule uid and key of each alert that it stands for

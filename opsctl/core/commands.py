@@ -1,29 +1,22 @@
-"""What must be said to whom: the journal's alerts before a cycle and the cycle's own give commands.
+"""What must be said to whom: commands, what the journal knows before them, and what a plan says about both.
 
-Pure. Must never decide health (verdicts do) and never talk to anybody (the sender does). The rules are those of
-`docs/incidents.md`: one incident a key, a page for each episode, a resolve only for what this run saw with fresh data.
+Pure values; `core/planning.py` decides. Must never say anything about health (verdicts do).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
-from datetime import datetime, timedelta
-from itertools import count
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Union
 
-from opsctl.core.alerts import Alert, AlertState
+from opsctl.core.alerts import Alert
 from opsctl.core.frozen import dataclass
-from opsctl.core.keys import dedup_key, key_of
 from opsctl.core.policy import Policy
+from opsctl.core.routing import Routing
+from opsctl.core.seen import Seen, SeenStatus
 from opsctl.core.signals import Labels
-from opsctl.core.slo import Severity
-
-REFUSED_AGAIN = timedelta(minutes=5)
-"""A page that was refused for good is tried again this often: somebody may have put the key right."""
-RUNS_MISSING = 3
-"""So many full runs in a row must miss a rule before its incident is closed as an orphan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +25,7 @@ class JournalAlert:
 
     key: str
     alert: Alert
-    route: str  # the team whose routing key opened the incident; its resolve takes the same way
+    route: str  # where the incident went (`pagerduty/money`), its resolve takes the same way; "" while it went nowhere
     episode: int | None = None
     opened: datetime | None = None
     triggers: int = 0  # trigger events decided in this episode
@@ -41,11 +34,31 @@ class JournalAlert:
     closed: datetime | None = None  # when a person closed the incident of an alert that goes on
     missing_runs: int = 0  # full runs in a row whose loaded files did not have the rule
     refused: bool = False  # its last trigger was refused for good: nobody was told
+    withheld: str = ""  # why nobody is told now: a silence, an inhibition, a maintenance window
+    accepted: datetime | None = None  # when the far side first accepted a trigger of this episode
+    visible: datetime | None = None  # when it was first seen open there
+    seen_at: datetime | None = None  # when it was last seen open there
+    acknowledged: datetime | None = None
+    remote_id: str = ""  # of its incident on the far side
+    last_remote_id: str = ""  # of the episode before
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """An incident that we resolved, while the far side has not confirmed it."""
+
+    key: str
+    episode: int
+    route: str
+    rule_name: str
+    accepted: datetime  # when the far side took the last resolve
+    resolves: int  # resolve events decided so far
+    remote_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A paging rule that this run found healthy on fresh data, and its key's parts; for the sweep of a new journal."""
+    """A paging rule that this run found healthy on fresh data, and its key's parts: its incident must not stay open."""
 
     rule_uid: str
     rule_name: str
@@ -71,6 +84,8 @@ class Cycle:
     formerly: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # old uid → uid
     links: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     policy: Policy = Policy()
+    routing: Routing = Routing()
+    seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))  # sink → what it showed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,7 @@ class Resolve:
     route: str
     rule_name: str
     reason: str
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +121,19 @@ class Acknowledge:
     rule_name: str
 
 
-Command = Union[Trigger, Resolve, Acknowledge]
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line on an open incident; `episode` is the one that it is about."""
+
+    key: str
+    episode: int
+    route: str
+    rule_name: str
+    text: str
+    repeat: int = 0
+
+
+Command = Union[Trigger, Resolve, Acknowledge, Note]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,152 +142,30 @@ class Change:
 
     key: str
     episode: int
-    kind: Literal["opened", "under", "over", "resolved"]
+    kind: Literal["opened", "under", "over", "resolved", "acknowledged", "withheld", "released", "unseen", "joined"]
     text: str
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The far side showed an episode's incident in this state for the first time."""
+
+    key: str
+    episode: int
+    status: SeenStatus
+    at: datetime
+    id: str
+    who: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The journal's alerts after the cycle, what to send, and what happened to which episode."""
+    """The journal's alerts after the cycle, what to send, what happened to which episode, what must be said aloud."""
 
     after: Mapping[str, JournalAlert]
     commands: tuple[Command, ...]
     changes: tuple[Change, ...]
-
-
-def plan(
-    before: Mapping[str, JournalAlert], cycle: Cycle, *, namespace: str, next_episode: int, sweep: bool = False
-) -> Plan:
-    """Decide; `next_episode` is the first free number, `sweep` says that no full run was ever committed."""
-    work = _Work(cycle, count(next_episode))
-    active = _by_key(cycle.alerts, namespace)
-    for key, alert in active.items():
-        work.active(key, alert, before.get(key))
-    for key, was in before.items():
-        if key not in active:
-            work.missing(was)
-    if sweep:
-        work.sweep(namespace, before.keys() | active.keys())
-    return Plan(MappingProxyType(work.after), (*work.triggers, *work.resolves), tuple(work.changes))
-
-
-def _by_key(alerts: tuple[Alert, ...], namespace: str) -> dict[str, Alert]:
-    """One alert a key: a firing one hides a pending one, else the first wins."""
-    found: dict[str, Alert] = {}
-    for alert in alerts:
-        key = key_of(namespace, alert)
-        if key not in found or (alert.state is AlertState.FIRING and found[key].state is not AlertState.FIRING):
-            found[key] = alert
-    return {key: alert for key, alert in found.items() if alert.state is not AlertState.INACTIVE}
-
-
-class _Work:
-    """The plan while it is being made."""
-
-    def __init__(self, cycle: Cycle, numbers: Iterator[int]) -> None:
-        self.cycle = cycle
-        self.numbers = numbers
-        self.after: dict[str, JournalAlert] = {}
-        self.triggers: list[Trigger] = []
-        self.resolves: list[Resolve] = []
-        self.changes: list[Change] = []
-
-    def active(self, key: str, alert: Alert, was: JournalAlert | None) -> None:
-        """An alert that the cycle lists."""
-        if was is None:
-            was = JournalAlert(key, alert, alert.team)
-        now = replace(was, alert=alert, under_since=None, missing_runs=0)
-        if was.under_since is not None and was.episode is not None:
-            self.changes.append(Change(key, was.episode, "over", "over the line again; the incident was held open"))
-        if alert.state is AlertState.FIRING:
-            now = self._firing(now)
-        self.after[key] = now
-
-    def _firing(self, now: JournalAlert) -> JournalAlert:
-        at, policy = self.cycle.at, self.cycle.policy
-        pages = now.alert.severity is Severity.PAGE
-        if now.episode is None:
-            if now.closed is not None and not self._may_reopen(now):
-                return now
-            return self._open(now)
-        wait = min(REFUSED_AGAIN, policy.repeat_interval) if now.refused else policy.repeat_interval
-        if pages and now.triggered is not None and at - now.triggered >= wait:
-            self.triggers.append(Trigger(now.key, now.episode, now.route, now.alert, now.triggers))
-            return replace(now, triggers=now.triggers + 1, triggered=at, refused=False)
-        return now
-
-    def _may_reopen(self, now: JournalAlert) -> bool:
-        """A person closed it and it still fires: not before `reopen_after`, and once per `repeat_interval`."""
-        at, policy = self.cycle.at, self.cycle.policy
-        rested = now.closed is None or at - now.closed >= policy.reopen_after
-        return rested and (now.triggered is None or at - now.triggered >= policy.repeat_interval)
-
-    def _open(self, now: JournalAlert) -> JournalAlert:
-        episode, at = next(self.numbers), self.cycle.at
-        pages = now.alert.severity is Severity.PAGE
-        route = now.alert.team
-        self.changes.append(Change(now.key, episode, "opened", now.alert.summary))
-        if pages:
-            self.triggers.append(Trigger(now.key, episode, route, now.alert))
-        return replace(
-            now,
-            route=route,
-            episode=episode,
-            opened=at,
-            closed=None,
-            triggers=1 if pages else 0,
-            triggered=at if pages else None,
-        )
-
-    def missing(self, was: JournalAlert) -> None:
-        """A key of the journal that the cycle does not list: under, renamed, orphaned or out of this run's scope."""
-        uid, cycle = was.alert.rule_uid, self.cycle
-        heir = cycle.formerly.get(uid)
-        if uid in cycle.fresh:
-            self._under(was)
-        elif uid in cycle.loaded:
-            self.after[was.key] = replace(was, missing_runs=0)
-        elif heir is not None:
-            if heir in cycle.fresh:
-                self._close(was, f"rule {uid} is now called {heir}")
-            else:
-                self.after[was.key] = was
-        elif cycle.full:
-            self._orphan(was)
-        else:
-            self.after[was.key] = was
-
-    def _under(self, was: JournalAlert) -> None:
-        if was.episode is None and was.closed is None:
-            return  # it was only pending
-        at = self.cycle.at
-        since = was.under_since or at
-        if at - since >= self.cycle.policy.hold_open:
-            self._close(was, "no longer over the line")
-            return
-        if was.under_since is None and was.episode is not None:
-            self.changes.append(Change(was.key, was.episode, "under", "under the line; held open against flapping"))
-        alert = replace(was.alert, state=AlertState.INACTIVE, frozen=None)
-        self.after[was.key] = replace(was, alert=alert, under_since=since, missing_runs=0)
-
-    def _orphan(self, was: JournalAlert) -> None:
-        missing = was.missing_runs + 1
-        if was.episode is None or missing >= RUNS_MISSING:
-            self._close(was, f"rule {was.alert.rule_uid} is in no loaded file ({missing} full runs in a row)")
-        else:
-            self.after[was.key] = replace(was, missing_runs=missing)
-
-    def _close(self, was: JournalAlert, reason: str) -> None:
-        if was.episode is None:
-            return
-        self.changes.append(Change(was.key, was.episode, "resolved", reason))
-        if was.alert.severity is Severity.PAGE:
-            self.resolves.append(Resolve(was.key, was.episode, was.route, was.alert.rule_name, reason))
-
-    def sweep(self, namespace: str, known: set[str]) -> None:
-        """A journal without history cannot know what another one opened: close what is healthy now."""
-        for rule in self.cycle.healthy:
-            key = dedup_key(namespace, rule.rule_uid, Severity.PAGE, rule.identity)
-            if rule.rule_uid in self.cycle.fresh and key not in known:
-                reason = "healthy, and this journal is new: an incident of another one must not stay open"
-                self.resolves.append(Resolve(key, 0, rule.team, rule.rule_name, reason))
+    sightings: tuple[Sighting, ...] = ()
+    problems: tuple[str, ...] = ()

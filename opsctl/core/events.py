@@ -12,26 +12,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from opsctl.core.alerts import Alert
-from opsctl.core.commands import Acknowledge, Command, Resolve, Trigger
+from opsctl.core.commands import Acknowledge, Command, Note, Resolve, Trigger
 from opsctl.core.signals import Labels
+from opsctl.core.slo import Severity
 
 SUMMARY_CHARACTERS = 1024
 BODY_BYTES = 512 * 1024
+NOTE_CHARACTERS = 2000
+SEVERITIES = {Severity.PAGE: "critical", Severity.TICKET: "warning", Severity.SHOW: "info"}
+"""Ours → PagerDuty's."""
 _TEXT_CHARACTERS = 4096
 _LINES = 50
 _ROOM_BYTES = 1024  # for the routing key and what the transport adds
 
 
-def event_of(command: Command, namespace: str, links: Mapping[str, str] | None = None) -> str:
-    """The event's JSON; a trigger too large for PagerDuty is written in its minimal form."""
+def event_of(
+    command: Command, namespace: str, links: Mapping[str, str] | None = None, opened: Mapping[str, Any] | None = None
+) -> str:
+    """The event's JSON; a trigger too large for PagerDuty is written in its minimal form.
+
+    `opened` is the trigger of the same episode: what ends it carries its payload, for sinks that know an alert by its
+    labels. PagerDuty itself is not sent it.
+    """
     match command:
         case Trigger():
             event = _trigger(command, namespace, links or {})
             return encode(event) if _fits(event) else encode(minimal(event))
         case Resolve():
-            return encode({"event_action": "resolve", "dedup_key": command.key})
+            return encode(_later("resolve", command.key, opened))
         case Acknowledge():
-            return encode({"event_action": "acknowledge", "dedup_key": command.key})
+            return encode(_later("acknowledge", command.key, opened))
+        case Note():
+            return encode(
+                {"event_action": "note", "dedup_key": command.key, "note": clip(command.text, NOTE_CHARACTERS)}
+            )
+
+
+def _later(action: str, key: str, opened: Mapping[str, Any] | None) -> dict[str, Any]:
+    event: dict[str, Any] = {"event_action": action, "dedup_key": key}
+    payload = opened.get("payload") if opened else None
+    return event | ({"payload": payload} if isinstance(payload, Mapping) else {})
 
 
 def minimal(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +81,7 @@ def _trigger(command: Trigger, namespace: str, links: Mapping[str, str]) -> dict
         "payload": {
             "summary": clip(_summary(alert), SUMMARY_CHARACTERS),
             "source": clip(alert.service.strip() or namespace.strip() or "opsctl", _TEXT_CHARACTERS),
-            "severity": "critical",
+            "severity": SEVERITIES[alert.severity],
             "timestamp": alert.since.isoformat(timespec="seconds"),
             "component": clip(alert.service, _TEXT_CHARACTERS),
             "group": clip(alert.team, _TEXT_CHARACTERS),
@@ -93,6 +113,7 @@ def _details(command: Trigger, namespace: str) -> dict[str, Any]:
         "incident": f"#{command.episode}",
         "active_since": ("at least " if alert.since_at_least else "") + alert.since.isoformat(timespec="seconds"),
         "value": _number(alert.value),
+        "alerts": [uid for uid, _ in alert.members[:_LINES]],
         "evidence": [clip(line, _TEXT_CHARACTERS) for line in alert.evidence[:_LINES]],
         "identity": _pairs(alert.identity),
         "labels": _pairs(alert.labels),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from opsctl.core.frozen import dataclass
 
-Action = Literal["trigger", "acknowledge", "resolve"]
+Action = Literal["trigger", "acknowledge", "resolve", "note"]
 
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -39,9 +39,11 @@ class RowState(StrEnum):
 class Priority:
     """Lower goes first, across keys."""
 
-    FIRST = 0  # triggers, resolves and acknowledgements of real incidents
-    REPEAT = 1
-    SWEEP = 2
+    FIRST = 0  # triggers of pages; resolves and acknowledgements of real incidents
+    TICKET = 1  # triggers of what is no page
+    REPEAT = 2
+    NOTE = 3
+    SWEEP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class OutboxRow:
     attempts: int = 0
     state: RowState = RowState.QUEUED
     minimal: bool = False  # refused once in full: goes as a minimal event now
-    via: str = ""  # the pager that accepted it, or that accepted its episode's trigger
+    via: str = ""  # the route that accepted it, that accepted its episode's trigger, or that is tried now
     last_status: int | None = None
     last_error: str = ""
     on: bool = False
@@ -111,6 +113,10 @@ def _triage_episode(rows: list[OutboxRow], now: datetime) -> list[Dropped]:
                 out.extend([drop] if drop else [])
             case "acknowledge":
                 out.extend(_late_acknowledge(row, over=resolved, late=late))
+            case "note" if late:
+                out.append(Dropped(row, RowState.SUPERSEDED, "a note, too old"))
+            case "note":
+                pass
             case "resolve":
                 if unsent and not row.attempted:
                     out.append(Dropped(row, RowState.SUPERSEDED, "its trigger never left"))
@@ -146,8 +152,10 @@ def by_key(rows: Iterable[OutboxRow]) -> dict[str, list[OutboxRow]]:
 
 
 def heads(rows: Iterable[OutboxRow]) -> list[OutboxRow]:
-    """The first row of each key: nothing overtakes it."""
-    return [queue[0] for queue in by_key(rows).values()]
+    """The first row of each key: nothing overtakes it. Notes wait for nobody and nobody waits for them."""
+    known = tuple(rows)
+    queues = by_key(row for row in known if row.action != "note")
+    return [*(queue[0] for queue in queues.values()), *(row for row in known if row.action == "note")]
 
 
 def next_row(firsts: Sequence[OutboxRow], now: datetime) -> OutboxRow | None:

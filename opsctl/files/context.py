@@ -10,9 +10,12 @@ from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Union
+from typing import TYPE_CHECKING, Literal, Union
 
 from opsctl.core.frozen import dataclass
+
+if TYPE_CHECKING:
+    from opsctl.core.routing import Route
 
 SecretKind = Literal["file", "command", "env"]
 
@@ -84,6 +87,23 @@ class PagerDuty:
 
 
 @dataclass(frozen=True, slots=True)
+class Opsgenie:
+    """Where alerts go: an API key by team, `default` for teams without one; also Jira Service Management's address."""
+
+    url: str
+    api_keys: Mapping[str, Secret]
+    responders: bool = False  # name the alert's team as its responder
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address of one's own: events are posted as JSON, signed where there is a secret."""
+
+    backend: Backend
+    signing: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How long and how much; `body` is bytes, `concurrency` requests at once for each backend."""
 
@@ -106,6 +126,7 @@ class Paging:
     not_after: timedelta = timedelta(hours=1)
     stale_after: timedelta = timedelta(minutes=10)
     runner: int = 0
+    inhibit: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +170,12 @@ class ContextSettings:
     zipkin: Backend | None = None
     elasticsearch: Backend | None = None
     pagerduty: PagerDuty | None = None
+    alertmanager: Backend | None = None
+    opsgenie: Opsgenie | None = None
+    webhooks: Mapping[str, Webhook] = field(default_factory=lambda: MappingProxyType({}))
+    console: bool = False  # print what would be sent, on stderr
+    routes: tuple[Route, ...] = ()
+    silences: Path | None = None
     limits: Limits = Limits()
     paging: Paging = Paging()
     runbook_policy: RunbookPolicy = RunbookPolicy()
@@ -164,6 +191,17 @@ class ContextSettings:
             "elasticsearch": self.elasticsearch,
         }
         return {kind: backend for kind, backend in found.items() if backend is not None}
+
+    def sinks(self) -> tuple[str, ...]:
+        """The name of every configured sink, the first one takes the pages that no route does."""
+        named = {
+            "pagerduty": self.pagerduty is not None,
+            "opsgenie": self.opsgenie is not None,
+            "alertmanager": self.alertmanager is not None,
+            **{f"webhook/{name}": True for name in self.webhooks},
+            "console": self.console,
+        }
+        return tuple(name for name, there in named.items() if there)
 
     def secrets(self) -> dict[str, Secret]:
         """Every secret by the dotted name of the setting that names it."""

@@ -1,4 +1,4 @@
-"""Where decisions are kept and pages go: the journal and the pagers."""
+"""Where decisions are kept and pages go: the journal and the sinks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from opsctl.core.frozen import dataclass
 
 if TYPE_CHECKING:  # a check needs none of runbooks and delivery
-    from opsctl.core.commands import Cycle, JournalAlert, Plan
+    from opsctl.core.commands import Closing, Cycle, JournalAlert, Plan
     from opsctl.core.outbox import Action, OutboxRow, RowState
+    from opsctl.core.seen import Seen
     from opsctl.ports.runbooks import RunbookLog
 
 
 @dataclass(frozen=True, slots=True)
-class PagerEvent:
-    """One event to send; `body` is JSON without a routing key, `route` the team whose key goes in."""
+class SinkEvent:
+    """One event to send: `body` is JSON in the form of PagerDuty's Events v2 (of any sink), without a routing key.
 
-    route: str
+    `key` is what the route says after the sink's name: a routing key's name, a team. `id` is the same for every
+    attempt of one event and for nothing else.
+    """
+
+    key: str
     body: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +39,34 @@ class Delivery:
     retry_after_seconds: float | None = None
 
 
-class Pager(Protocol):
-    """Where pages go. Never raises for what the far side does."""
+class Sink(Protocol):
+    """Where events go. Never raises for what the far side does."""
 
-    name: str  # "pagerduty", "pagerduty fallback": kept with each delivery
+    name: str  # as routes say it: "pagerduty", "alertmanager", "opsgenie", "webhook/NAME", "console"
 
-    def send(self, event: PagerEvent, timeout_seconds: float = 5.0) -> Delivery:
+    def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         """Exactly one request, or none if there is no key for the route (then `retry`)."""
         ...
 
-    def channel(self, route: str) -> str:
-        """What shares one rate limit with this route; not a secret."""
+    def channel(self, key: str) -> str:
+        """What shares one rate limit with this key, not a secret; "" where there is no limit."""
+        ...
+
+    def close(self) -> None:
+        """Drop connections."""
+        ...
+
+
+class IncidentReader(Protocol):
+    """Reads back what a sink made of our events. Never raises for what the far side does: `Seen.problem` says it."""
+
+    name: str  # of the sink
+
+    def look(self, keys: Sequence[str], known: Mapping[str, str], timeout_seconds: float = 5.0) -> Seen:
+        """The newest incident of each dedup key, the first keys first; `known` are keys by id from earlier looks.
+
+        Everything together takes at most `timeout_seconds`; what was not asked by then is in no part of the answer.
+        """
         ...
 
     def close(self) -> None:
@@ -52,10 +75,26 @@ class Pager(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Sinks:
+    """Everywhere that events can go, by name; `fallbacks` are routes (`pagerduty/fallback`) for what was refused."""
+
+    by_name: Mapping[str, Sink]
+    fallbacks: tuple[str, ...] = ()
+    readers: tuple[IncidentReader, ...] = ()
+
+    def close(self) -> None:
+        """Drop connections."""
+        for sink in self.by_name.values():
+            sink.close()
+        for reader in self.readers:
+            reader.close()
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One request that was made for a row of the outbox."""
 
-    pager: str
+    sink: str
     started: datetime
     ended: datetime | None  # None: the process ended before it knew
     outcome: str  # accepted, retry, permanent, unknown
@@ -80,7 +119,7 @@ class Outbox(Protocol):
         """Take one token of the channel's rate limit: 0.0, or the seconds until there is one."""
         ...
 
-    def attempt(self, row: OutboxRow, pager: str, at: datetime) -> OutboxRow:
+    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow:
         """Write that a request is about to be made."""
         ...
 
@@ -166,13 +205,19 @@ class Incident:
     runbook: str | None
     opened: datetime
     state: Literal["firing", "held", "pending", "resolved"]  # held: under the line, kept open for `hold_open`
-    delivery: str  # of its trigger: a `RowState`, or "none" where nothing goes to the pager
+    delivery: str  # of its trigger: a `RowState`, or "none" where nothing went to a sink
     frozen: str | None = None
     acknowledged: datetime | None = None
     resolved: datetime | None = None
     reason: str = ""
     attempts: int = 0
     last_error: str = ""
+    route: str = ""  # where it was told: `pagerduty/money`
+    withheld: str = ""  # why nobody is told
+    visible: datetime | None = None  # when the far side showed it open
+    confirmed: datetime | None = None  # when the far side showed it resolved
+    remote_id: str = ""
+    remote_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +275,14 @@ class Journal(Outbox, Protocol):
 
     def resolve(self, episode: int, who: str, at: datetime, not_after: datetime) -> bool:
         """A person closes an incident; false if it was closed. The alert may open another after `reopen_after`."""
+        ...
+
+    def note(self, episode: int, who: str, text: str, at: datetime, not_after: datetime) -> bool:
+        """A person writes a line on an open incident; false if it is closed. It goes out where the page went."""
+        ...
+
+    def closings(self, since: datetime) -> tuple[Closing, ...]:
+        """Our resolves since then that the far side took and has not shown."""
         ...
 
     def integrity(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from opsctl.adapters.pagerduty import PagerDuty, open_pagers
+from opsctl.adapters.sinks.pagerduty import PagerDuty, open_pagerduty
 from opsctl.core.events import encode
 from opsctl.demo.servers.events_v2 import EVENTS_PER_MINUTE
 from opsctl.demo.servers.incidents_file import IncidentsFile
@@ -23,10 +23,10 @@ from opsctl.demo.servers.pagerduty import Answer, LocalPagerDuty, Service, start
 from opsctl.errors import AuthError, ConfigError
 from opsctl.files.context import PagerDuty as Settings
 from opsctl.files.context import Secret
-from opsctl.ports import Delivery, PagerEvent
+from opsctl.ports import Delivery, SinkEvent
 
 KEY = "c4naryc4naryc4naryc4naryc4nary00"
-TRIGGER = PagerEvent(
+TRIGGER = SinkEvent(
     "money",
     encode(
         {
@@ -228,10 +228,9 @@ def test_routes_take_their_teams_key_and_share_a_channel_when_they_share_a_key()
     secrets = {name: Secret("env", name) for name in ("default", "money", "social", "fallback")}
     values = {"default": "d" * 32, "money": "m" * 32, "social": "d" * 32, "fallback": "f" * 32}
     with against(http("202 Accepted")) as (_, server):
-        primary, spare = open_pagers(Settings(secrets, server.url), lambda secret: values[secret.reference])
-        assert (primary.name, spare.name) == ("pagerduty", "pagerduty fallback")
-        for pager, route in ((primary, "money"), (primary, "nobody"), (spare, "money")):
-            pager.send(PagerEvent(route, TRIGGER.body), 2.0)
+        primary = open_pagerduty(Settings(secrets, server.url), lambda secret: values[secret.reference])
+        for key in ("money", "nobody", "fallback"):
+            primary.send(SinkEvent(key, TRIGGER.body), 2.0)
         assert [json.loads(body)["routing_key"][0] for body in server.requests] == ["m", "d", "f"]
         assert primary.channel("social") == primary.channel("nobody") != primary.channel("money")
         assert "m" * 8 not in primary.channel("money")

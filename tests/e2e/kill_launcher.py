@@ -19,9 +19,9 @@ from typing import Any
 import pagerduty  # noqa: F401 - once, before the forks
 
 from opsctl.adapters.journal import SqliteJournal
-from opsctl.adapters.pagerduty import PagerDuty
+from opsctl.adapters.sinks.pagerduty import PagerDuty
 from opsctl.core.alerts import Alert
-from opsctl.ports import Delivery, PagerEvent
+from opsctl.ports import Delivery, SinkEvent, Sinks
 from opsctl.sender import drain
 from tests.unit.paging.world import T0, SteppedClock, alert, cycle, minutes, run_record
 
@@ -72,12 +72,12 @@ class MortalJournal(SqliteJournal):
         return answer
 
 
-class MortalPager(PagerDuty):
+class MortalSink(PagerDuty):
     """Dies before or after a request."""
 
     point: Callable[[], None] = staticmethod(lambda: None)
 
-    def send(self, event: PagerEvent, timeout_seconds: float = 5.0) -> Delivery:
+    def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         self.point()
         answer = super().send(event, timeout_seconds)
         self.point()
@@ -88,7 +88,7 @@ def run(folder: Path, address: str, number: int, deadly: int) -> int:
     """Go on where the last process was killed; the number of points passed."""
     clock, points = SteppedClock(), Points(deadly)
     journal = MortalJournal(folder / str(number), f"run-{number}", clock.now)
-    pager = MortalPager({"default": lambda: routing_key(number)}, address)
+    pager = MortalSink({"default": lambda: routing_key(number)}, address)
     journal.point, pager.point = points, points
     mark = folder / f"{number}.minute"
     begin = int(mark.read_text()) if mark.exists() else 0
@@ -97,7 +97,7 @@ def run(folder: Path, address: str, number: int, deadly: int) -> int:
         clock.at = T0 + minutes(minute)
         with journal.lock("evaluate", 5):
             journal.commit(run_record(clock.at), (), cycle(clock.at, firing(minute), fresh=UIDS))
-        drain(journal, [pager], clock)
+        drain(journal, Sinks({"pagerduty": pager}), clock)
     assert journal.problem is None
     return points.passed
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from opsctl.adapters.journal import SqliteJournal, open_journal
-from opsctl.adapters.pagerduty import PagerDuty
+from opsctl.adapters.sinks.pagerduty import PagerDuty
 from opsctl.core.commands import Watched
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
 from opsctl.errors import Refused
+from opsctl.ports import Sinks
 from opsctl.sender import SendReport, drain
 from tests.unit.paging.world import T0, SteppedClock, alert, cycle, minutes, run_record
 
@@ -44,7 +45,7 @@ class Host:
         at = self.clock.at = T0 + minutes(minute)
         now = cycle(at, [alert(uid) for uid in uids], fresh=("redeem", "pay"), healthy=healthy)
         self.journal.commit(run_record(at), (), now)
-        return drain(self.journal, [self.pager], self.clock)
+        return drain(self.journal, Sinks({"pagerduty": self.pager}), self.clock)
 
 
 def get(server: LocalPagerDuty, path: str) -> list[dict[str, Any]]:
@@ -166,7 +167,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from opsctl.adapters.journal import open_journal
-from opsctl.adapters.pagerduty import PagerDuty
+from opsctl.adapters.sinks.pagerduty import PagerDuty
 from opsctl.sender import drain
 from tests.unit.paging.world import T0, SteppedClock, alert, cycle, run_record
 folder, address, key = Path(sys.argv[1]), sys.argv[2], sys.stdin.readline().strip()

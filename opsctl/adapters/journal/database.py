@@ -106,10 +106,13 @@ class Database:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(handle).st_mode & 0o077:
+            found = os.fstat(handle)
+            if found.st_mode & 0o077:
                 os.fchmod(handle, 0o600)
         finally:
             os.close(handle)
+        if not found.st_size:  # nothing was ever written to it
+            _sync_entry(self.folder)
         db = _connect(self.path)
         try:
             _migrate(db, self.now())
@@ -196,6 +199,19 @@ class Database:
         """Close the file."""
         with self._guard:
             self._db.close()
+
+
+def _sync_entry(folder: Path) -> None:
+    """SQLite syncs what is in a folder; the folder's own entry, maybe just made, could still go with the power."""
+    for above in folder.absolute().parents:
+        with contextlib.suppress(OSError):  # not ours to read, or a file system that syncs no folders: the run goes on
+            handle = os.open(above, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        if os.path.ismount(above):
+            break
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from opsctl.adapters.journal.outbox import OutboxTable
 from opsctl.adapters.journal.rows import command_values, insert, micros, time, time_or_none
-from opsctl.core.slo import Severity
 from opsctl.ports import Incident, Moment
 
 if TYPE_CHECKING:  # at run time only what is delivered needs them
-    from opsctl.core.commands import Change, Command, Cycle, JournalAlert, Plan
+    from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Plan, Sighting
 
+CONFIRM_WITHIN = timedelta(days=1)
+"""So long a resolve is looked after until the far side shows it."""
 _INCIDENTS = """
 SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.alert, '$.frozen') AS frozen,
   o.state AS delivery, o.attempts AS attempts, o.last_error AS last_error
@@ -37,12 +38,26 @@ UNION ALL
 SELECT coalesce(d.ended, d.started), o.action || ' ' || d.outcome,
   'attempt ' || d.attempt || CASE d.minimal WHEN 1 THEN ' (minimal)' ELSE '' END
     || CASE WHEN d.status IS NULL THEN '' ELSE ', HTTP ' || d.status END
-    || CASE d.message WHEN '' THEN '' ELSE ': ' || d.message END, d.pager
+    || CASE d.message WHEN '' THEN '' ELSE ': ' || d.message END, d.sink
 FROM deliveries d JOIN outbox o ON o.id = d.outbox WHERE o.episode = :episode
 UNION ALL
 SELECT o.ended, o.action || ' ' || replace(o.state, '_', ' '), o.reason, '' FROM outbox o
 WHERE o.episode = :episode AND o.ended IS NOT NULL AND o.state IN ('dead', 'never_delivered', 'superseded')
+UNION ALL
+SELECT visible, 'visible', trim(remote_id || ' ' || remote_url), '' FROM episodes
+WHERE episode = :episode AND visible IS NOT NULL
+UNION ALL
+SELECT confirmed, 'seen resolved', remote_id, '' FROM episodes WHERE episode = :episode AND confirmed IS NOT NULL
 ORDER BY at
+"""
+
+_CLOSINGS = """
+SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, max(o.accepted) AS accepted, count(*) AS resolves,
+  max(o.via) AS via
+FROM episodes e JOIN outbox o ON o.key = e.key AND o.episode = e.episode AND o.action = 'resolve'
+WHERE e.resolved >= ? AND e.confirmed IS NULL AND e.route != ''
+GROUP BY e.episode HAVING max(o.accepted) IS NOT NULL AND max(o.state IN ('queued', 'attempted')) = 0
+ORDER BY e.episode
 """
 
 
@@ -93,7 +108,9 @@ class IncidentTable(OutboxTable):
             _end_episode(db, episode, at, who, reason)
             _note(db, row, at, "resolved", reason, who)
             db.execute(
-                "UPDATE alerts SET episode = NULL, closed = ?, under_since = NULL WHERE key = ? AND episode = ?",
+                "UPDATE alerts SET episode = NULL, closed = ?, under_since = NULL, withheld = '', visible = NULL,"
+                " last_remote_id = CASE remote_id WHEN '' THEN last_remote_id ELSE remote_id END, remote_id = ''"
+                " WHERE key = ? AND episode = ?",
                 (micros(at), row["key"], episode),
             )
             command = Resolve(row["key"], episode, row["route"], row["rule_name"], reason)
@@ -102,10 +119,49 @@ class IncidentTable(OutboxTable):
 
         return self.write(work)
 
+    def note(self, episode: int, who: str, text: str, at: datetime, not_after: datetime) -> bool:
+        """A person writes a line on an open incident; false if it is closed. It goes out where the page went."""
+        from opsctl.core.commands import Note
+
+        def work(db: sqlite3.Connection) -> bool:
+            row = _open_episode(db, episode)
+            if row is None:
+                return False
+            _note(db, row, at, "note", text, who)
+            count = "SELECT count(*) FROM outbox WHERE key = ? AND episode = ? AND action = 'note'"
+            number = db.execute(count, (row["key"], episode)).fetchone()[0]
+            said = f"{who}: {text}"
+            command = Note(row["key"], episode, row["route"], row["rule_name"], said, number)
+            self._enqueue_for(db, row, command, at, not_after)
+            return True
+
+        return self.write(work)
+
+    def closings(self, since: datetime) -> tuple[Closing, ...]:
+        """Our resolves since then that the far side took and has not shown."""
+        return self.read(lambda db: self.closings_in(db, since))
+
+    def closings_in(self, db: sqlite3.Connection, since: datetime) -> tuple[Closing, ...]:
+        """`closings`, inside the caller's transaction."""
+        from opsctl.core.commands import Closing
+
+        return tuple(
+            Closing(
+                key=row["key"],
+                episode=row["episode"],
+                route=row["via"] or row["route"],
+                rule_name=row["rule_name"],
+                accepted=time(row["accepted"]),
+                resolves=row["resolves"],
+                remote_id=row["remote_id"],
+            )
+            for row in db.execute(_CLOSINGS, (micros(since),))
+        )
+
     def _enqueue_for(
         self, db: sqlite3.Connection, row: sqlite3.Row, command: Command, at: datetime, not_after: datetime
     ) -> None:
-        if row["severity"] == Severity.PAGE.value:
+        if row["route"]:
             self._enqueue(db, command, {}, at, not_after)
 
     def _enqueue(
@@ -113,17 +169,27 @@ class IncidentTable(OutboxTable):
     ) -> None:
         from opsctl.core.events import event_of
 
-        body = event_of(command, self.namespace, links)
-        insert(db, "outbox", command_values(command, body, at, not_after), verb="INSERT OR IGNORE")
+        body = event_of(command, self.namespace, links, _opened_with(db, command))
+        values = command_values(command, body, at, not_after)
+        if not command.episode:
+            values["repeat"] = _next_sweep(db, command.key)
+        insert(db, "outbox", values, verb="INSERT OR IGNORE")
 
     def _record(self, db: sqlite3.Connection, plan: Plan, cycle: Cycle, run: int, at: datetime) -> None:
         """Write what a plan changed, inside the caller's transaction; `at` is the time of day."""
+        from opsctl.core.commands import Trigger
+
         for change in plan.changes:
             self._record_change(db, change, plan.after.get(change.key), run, at)
         for command in plan.commands:
             alert = plan.after.get(command.key)
             links = dict(cycle.links.get(alert.alert.service, {})) if alert else {}
             self._enqueue(db, command, links, at, at + cycle.policy.not_after)
+            if isinstance(command, Trigger):
+                db.execute("UPDATE episodes SET route = ? WHERE episode = ?", (command.route, command.episode))
+                _forget_repeats(db, command)
+        for sighting in plan.sightings:
+            _record_sighting(db, sighting)
 
     def _record_change(
         self, db: sqlite3.Connection, change: Change, known: JournalAlert | None, run: int, at: datetime
@@ -131,8 +197,79 @@ class IncidentTable(OutboxTable):
         if change.kind == "opened" and known is not None:
             insert(db, "episodes", _episode_values(change, known, run, at))
         elif change.kind == "resolved":
-            _end_episode(db, change.episode, at, "opsctl", change.text)
-        _note(db, {"episode": change.episode, "key": change.key}, at, change.kind, change.text, "", run)
+            _end_episode(db, change.episode, at, change.who or "opsctl", change.text)
+        elif change.kind in ("withheld", "released"):
+            why = change.text if change.kind == "withheld" else ""
+            db.execute("UPDATE episodes SET withheld = ? WHERE episode = ?", (why, change.episode))
+        elif change.kind == "acknowledged":
+            db.execute(
+                "UPDATE episodes SET acknowledged = ?, acknowledged_by = ? WHERE episode = ? AND acknowledged IS NULL",
+                (micros(at), change.who, change.episode),
+            )
+        _note(db, {"episode": change.episode, "key": change.key}, at, change.kind, change.text, change.who, run)
+
+
+def _opened_with(db: sqlite3.Connection, command: Command) -> dict[str, Any] | None:
+    """The trigger that opened what a command ends or takes."""
+    import json
+
+    from opsctl.core.commands import Trigger
+
+    if isinstance(command, Trigger):
+        return None
+    row = db.execute(
+        "SELECT body FROM outbox WHERE key = ? AND episode = ? AND action = 'trigger' ORDER BY repeat LIMIT 1",
+        (command.key, command.episode),
+    ).fetchone()
+    return json.loads(row["body"]) if row else None
+
+
+def _next_sweep(db: sqlite3.Connection, key: str) -> int:
+    """The number of a resolve without an episode: the one that still waits, else a new one."""
+    row = db.execute(
+        "SELECT repeat, state IN ('queued', 'attempted') AS waits FROM outbox"
+        " WHERE key = ? AND episode = 0 AND action = 'resolve' ORDER BY repeat DESC LIMIT 1",
+        (key,),
+    ).fetchone()
+    return 0 if row is None else int(row["repeat"]) + (0 if row["waits"] else 1)
+
+
+def _forget_repeats(db: sqlite3.Connection, command: Any) -> None:
+    """A sink that wants to hear an alert every minute would fill the file: all but the first and the last two go."""
+    from opsctl.core.planning import REASSERTED
+    from opsctl.core.routing import split_target
+
+    if command.repeat > 2 and split_target(command.route)[0] in REASSERTED:
+        db.execute(
+            "DELETE FROM outbox WHERE key = ? AND episode = ? AND action = 'trigger' AND repeat BETWEEN 1 AND ?"
+            " AND state NOT IN ('queued', 'attempted', 'dead')",
+            (command.key, command.episode, command.repeat - 2),
+        )
+
+
+def _record_sighting(db: sqlite3.Connection, sighting: Sighting) -> None:
+    """What the far side showed: the rows of the outbox go on from `accepted`, the episode has its id."""
+    where, values = "key = ? AND episode = ?", (sighting.key, sighting.episode)
+    at = micros(sighting.at)
+    states = {"triggered": "visible", "acknowledged": "acknowledged", "resolved": "resolved"}
+    state = states[sighting.status]
+    db.execute(
+        f"UPDATE outbox SET state = ?, {state} = coalesce({state}, ?), remote_id = ? WHERE {where}"
+        " AND action = 'trigger' AND state IN ('accepted', 'visible', 'acknowledged')",
+        (state, at, sighting.id, *values),
+    )
+    if sighting.status == "resolved":
+        db.execute(
+            f"UPDATE outbox SET state = 'resolved', resolved = ? WHERE {where} AND action = 'resolve'"
+            " AND state = 'accepted'",
+            (at, *values),
+        )
+        db.execute("UPDATE episodes SET confirmed = coalesce(confirmed, ?) WHERE episode = ?", (at, sighting.episode))
+    elif sighting.status == "triggered":
+        db.execute(
+            "UPDATE episodes SET visible = coalesce(visible, ?), remote_id = ?, remote_url = ? WHERE episode = ?",
+            (at, sighting.id, sighting.url, sighting.episode),
+        )
 
 
 def _episode_values(change: Change, known: JournalAlert, run: int, at: datetime) -> dict[str, object]:
@@ -205,6 +342,12 @@ def _incident(row: sqlite3.Row) -> Incident:
         reason=row["reason"],
         attempts=row["attempts"] or 0,
         last_error=row["last_error"] or "",
+        route=row["route"],
+        withheld=row["withheld"],
+        visible=time_or_none(row["visible"]),
+        confirmed=time_or_none(row["confirmed"]),
+        remote_id=row["remote_id"],
+        remote_url=row["remote_url"],
     )
 
 

@@ -51,7 +51,7 @@ class OutboxTable(Database):
 
         return self.write(work)
 
-    def attempt(self, row: OutboxRow, pager: str, at: datetime) -> OutboxRow:
+    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow:
         """Write that a request is about to be made; the row as it is now."""
         from opsctl.core.outbox import RowState
 
@@ -66,7 +66,7 @@ class OutboxTable(Database):
                 values: dict[str, object] = {
                     "outbox": row.id,
                     "attempt": now.attempts,
-                    "pager": pager,
+                    "sink": sink,
                     "minimal": int(row.minimal),
                     "started": micros(at),
                     "outcome": "unknown",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.core.alerts import Alert
+from opsctl.core.slo import Severity
 
 if TYPE_CHECKING:  # at run time only what is delivered needs them
     from opsctl.core.commands import Command, JournalAlert
@@ -67,6 +68,11 @@ def journal_alert_values(known: JournalAlert, at: datetime) -> dict[str, object]
         "under_since": micros_or_none(known.under_since),
         "closed": micros_or_none(known.closed),
         "missing_runs": known.missing_runs,
+        "withheld": known.withheld,
+        "visible": micros_or_none(known.visible),
+        "seen_at": micros_or_none(known.seen_at),
+        "remote_id": known.remote_id,
+        "last_remote_id": known.last_remote_id,
         "alert": alert_json(known.alert),
         "at": micros(at),
     }
@@ -88,12 +94,19 @@ def journal_alert_from(row: sqlite3.Row) -> JournalAlert:
         closed=time_or_none(row["closed"]),
         missing_runs=row["missing_runs"],
         refused=bool(row["refused"]),
+        withheld=row["withheld"],
+        accepted=time_or_none(row["accepted"]),
+        visible=time_or_none(row["visible"]),
+        seen_at=time_or_none(row["seen_at"]),
+        acknowledged=time_or_none(row["acknowledged"]),
+        remote_id=row["remote_id"],
+        last_remote_id=row["last_remote_id"],
     )
 
 
 def command_values(command: Command, body: str, at: datetime, not_after: datetime) -> dict[str, object]:
     """A row of `outbox` for a command decided at `at`."""
-    from opsctl.core.commands import Acknowledge, Resolve, Trigger
+    from opsctl.core.commands import Acknowledge, Note, Resolve, Trigger
     from opsctl.core.outbox import Priority, RowState
 
     common: dict[str, object] = {
@@ -111,12 +124,16 @@ def command_values(command: Command, body: str, at: datetime, not_after: datetim
     }
     match command:
         case Trigger():
-            later = {"repeat": command.repeat, "priority": Priority.REPEAT if command.repeat else Priority.FIRST}
+            first = Priority.FIRST if command.alert.severity is Severity.PAGE else Priority.TICKET
+            later = {"repeat": command.repeat, "priority": Priority.REPEAT if command.repeat else first}
             return common | {"action": "trigger", "rule_name": command.alert.rule_name} | later
         case Resolve():
             priority = Priority.FIRST if command.episode else Priority.SWEEP
             named = {"rule_name": command.rule_name, "reason": command.reason, "priority": priority}
-            return common | {"action": "resolve"} | named
+            return common | {"action": "resolve", "repeat": command.repeat} | named
+        case Note():
+            named = {"rule_name": command.rule_name, "reason": command.text, "priority": Priority.NOTE}
+            return common | {"action": "note", "repeat": command.repeat} | named
         case Acknowledge():
             return common | {"action": "acknowledge", "rule_name": command.rule_name}
 

@@ -98,7 +98,29 @@ CREATE TABLE runbook_steps (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+SECOND = """
+ALTER TABLE alerts ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
+ALTER TABLE alerts ADD COLUMN visible INTEGER;
+ALTER TABLE alerts ADD COLUMN seen_at INTEGER;
+ALTER TABLE alerts ADD COLUMN remote_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE alerts ADD COLUMN last_remote_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE episodes ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
+ALTER TABLE episodes ADD COLUMN visible INTEGER;
+ALTER TABLE episodes ADD COLUMN confirmed INTEGER;
+ALTER TABLE episodes ADD COLUMN remote_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE episodes ADD COLUMN remote_url TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN problems TEXT NOT NULL DEFAULT '';
+CREATE INDEX outbox_resolves ON outbox (accepted) WHERE action = 'resolve';
+UPDATE alerts SET route = CASE WHEN triggers > 0 THEN 'pagerduty/' || route ELSE '' END;
+UPDATE episodes SET route = CASE severity WHEN 'page' THEN 'pagerduty/' || route ELSE '' END;
+UPDATE outbox SET route = 'pagerduty/' || route,
+  via = CASE via WHEN '' THEN '' WHEN 'pagerduty fallback' THEN 'pagerduty/fallback' ELSE 'pagerduty/' || route END;
+ALTER TABLE deliveries RENAME COLUMN pager TO sink;
+UPDATE deliveries SET sink = replace(sink, ' ', '/');
+"""
+"""Where things go is a sink and a key; what the far side shows is kept. `episodes.confirmed`: seen resolved there."""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SECOND)
 
 BASE = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

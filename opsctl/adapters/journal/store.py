@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsctl.adapters.journal.database import Damaged
-from opsctl.adapters.journal.incidents import IncidentTable
+from opsctl.adapters.journal.incidents import CONFIRM_WITHIN, IncidentTable
 from opsctl.adapters.journal.rows import (
     insert,
     journal_alert_from,
@@ -85,9 +85,16 @@ class SqliteJournal(IncidentTable):
             _write_fact(db, fact)
         if cycle is None:
             return Committed(number, None)
-        from opsctl.core.commands import plan
+        from opsctl.core.planning import plan
 
-        made = plan(_alerts(db), cycle, namespace=self.namespace, next_episode=_next_episode(db), sweep=sweep)
+        made = plan(
+            _alerts(db),
+            cycle,
+            namespace=self.namespace,
+            next_episode=_next_episode(db),
+            sweep=sweep,
+            closings=self.closings_in(db, now - CONFIRM_WITHIN),
+        )
         self._record(db, made, cycle, number, now)
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
@@ -122,7 +129,12 @@ _OLD = (
 _ALERTS = """SELECT alerts.*, EXISTS (
   SELECT 1 FROM outbox WHERE outbox.key = alerts.key AND outbox.episode = alerts.episode
   AND action = 'trigger' AND repeat = alerts.triggers - 1 AND outbox.state = 'dead'
-) AS refused FROM alerts ORDER BY alerts.rowid"""
+) AS refused, (
+  SELECT min(accepted) FROM outbox WHERE outbox.key = alerts.key AND outbox.episode = alerts.episode
+  AND action = 'trigger'
+) AS accepted, (
+  SELECT acknowledged FROM episodes WHERE episodes.episode = alerts.episode AND episodes.resolved IS NULL
+) AS acknowledged FROM alerts ORDER BY alerts.rowid"""
 
 
 def _alerts(db: sqlite3.Connection) -> dict[str, JournalAlert]:

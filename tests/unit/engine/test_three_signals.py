@@ -13,12 +13,14 @@ import pytest
 from opsctl.adapters.journal import open_journal
 from opsctl.core.catalogue import Catalogue
 from opsctl.core.memory import Memory
+from opsctl.core.routing import Routing
 from opsctl.core.rules import Outcome, Rule
 from opsctl.core.signals import Failed, Matrix, Reading, Reason, Signal, Vector
 from opsctl.core.slo import Severity
 from opsctl.engine import CycleReport, Limits, run_cycle
 from opsctl.engine.missing import Missing
 from opsctl.engine.stale import BACKEND_UID
+from opsctl.ports import Sinks
 from opsctl.schedule import World, run_once
 from opsctl.series.routing import prometheus_first
 from tests.unit.engine.fakes import AT, MINUTE, ONE_ROW, History, Value, rule, slo, steady
@@ -283,7 +285,8 @@ def test_a_run_takes_each_signals_offset_off_before_the_grid(tmp_path: Path) -> 
         catalogue=Catalogue({}),
         sources=given,  # type: ignore[arg-type]
         journal=open_journal(tmp_path, "test", clock),
-        pagers=tuple,
+        sinks=lambda: Sinks({}),
+        routing=Routing,
         clock=clock,
         offsets={LOGS: timedelta(seconds=30), TRACES: timedelta(seconds=90)},
     )

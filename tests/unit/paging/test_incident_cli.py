@@ -15,7 +15,18 @@ from opsctl.adapters.journal import SqliteJournal, open_journal
 from opsctl.cli.main import main
 from opsctl.core.slo import Severity
 from opsctl.files.context import ContextSettings
-from tests.unit.paging.world import LOST, REFUSED, T0, ScriptedPager, SteppedClock, alert, cycle, minutes, run_record
+from tests.unit.paging.world import (
+    LOST,
+    REFUSED,
+    T0,
+    ScriptedSink,
+    SteppedClock,
+    alert,
+    cycle,
+    minutes,
+    run_record,
+    sinks_of,
+)
 
 if TYPE_CHECKING:
     from opsctl.app import Composition
@@ -27,12 +38,12 @@ class World:
 
     folder: Path
     protected: bool = False
-    pager: ScriptedPager = field(default_factory=ScriptedPager)
+    pager: ScriptedSink = field(default_factory=ScriptedSink)
 
     def __post_init__(self) -> None:
         self.clock = SteppedClock()
         self.context = ContextSettings("prod", "prod-eu", self.folder, self.folder, protected=self.protected)
-        self.pagers = (self.pager,)
+        self.sinks = sinks_of(self.pager)
         self._journal = open_journal(self.folder, "prod-eu", self.clock)
 
     def journal(self) -> SqliteJournal:
@@ -143,7 +154,7 @@ def test_a_resolve_that_does_not_arrive_is_exit_5_and_names_what_sends_it(
 def test_a_ticket_is_noted_and_nobody_is_called(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.run("incident", "resolve", "#3") == 0
     assert world.pager.sent == []
-    assert "never in the pager" in capsys.readouterr().err
+    assert "nobody was told" in capsys.readouterr().err
 
 
 def test_dry_run_changes_and_sends_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsctl.core.alerts import AlertState
-from opsctl.core.commands import Cycle, JournalAlert, Plan, Policy, Resolve, Trigger, Watched, plan
+from opsctl.core.commands import Cycle, JournalAlert, Plan, Resolve, Trigger, Watched
 from opsctl.core.keys import dedup_key, key_of, short
+from opsctl.core.planning import plan
+from opsctl.core.policy import Policy
 from opsctl.core.slo import Severity
 from tests.unit.paging.world import T0, alert, cycle, minutes
 
@@ -157,7 +159,7 @@ def test_two_alerts_of_one_key_are_one_incident_and_firing_wins() -> None:
 def test_the_resolve_takes_the_way_of_its_trigger_though_the_team_changed() -> None:
     moved = alert(team="platform")
     made = play(cycle(T0, [alert()]), cycle(T0 + minutes(1), [moved]), cycle(T0 + minutes(2)), cycle(T0 + minutes(8)))
-    assert [c.route for c in made[3].commands] == ["money"]
+    assert [c.route for c in made[3].commands] == ["pagerduty/money"]
 
 
 def test_a_new_journal_closes_what_is_healthy_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""Alerts, clocks and pagers for the tests of delivery: fixed times, nothing real."""
+"""Alerts, clocks and sinks for the tests of delivery: fixed times, nothing real."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from opsctl.core.alerts import Alert, AlertState, Cause
-from opsctl.core.commands import Cycle, Policy, Watched
+from opsctl.core.commands import Cycle, Watched
+from opsctl.core.policy import Policy
 from opsctl.core.slo import Severity
-from opsctl.ports import Delivery, PagerEvent, RunRecord
+from opsctl.ports import Delivery, RunRecord, SinkEvent, Sinks
 
 T0 = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
 ACCEPTED = Delivery("accepted", 202, "")
@@ -85,7 +86,7 @@ class SteppedClock:
         self.at += timedelta(seconds=seconds)
 
 
-class ScriptedPager:
+class ScriptedSink:
     """Answers from a list (then `accepted`), remembers what it was sent."""
 
     def __init__(
@@ -96,16 +97,21 @@ class ScriptedPager:
         self.sent: list[dict[str, Any]] = []
         self.before = before
 
-    def send(self, event: PagerEvent, timeout_seconds: float = 5.0) -> Delivery:
+    def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         self.before()
-        self.sent.append(json.loads(event.body) | {"route": event.route})
+        self.sent.append(json.loads(event.body) | {"route": f"{self.name}/{event.key}"})
         return self.answers.pop(0) if self.answers else ACCEPTED
 
-    def channel(self, route: str) -> str:
-        return f"{self.name}/{route}"
+    def channel(self, key: str) -> str:
+        return f"{self.name}/{key}"
 
     def close(self) -> None:
         pass
 
     def actions(self) -> list[str]:
         return [one["event_action"] for one in self.sent]
+
+
+def sinks_of(*sinks: ScriptedSink) -> Sinks:
+    """The first takes what is routed to it; what it refuses goes to the others in turn."""
+    return Sinks({one.name: one for one in sinks}, tuple(f"{one.name}/" for one in sinks[1:]))

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from opsctl.core.hosts import is_loopback
 from opsctl.errors import ConfigError, OpsctlError
-from opsctl.ports import Delivery, PagerEvent
+from opsctl.ports import Delivery, SinkEvent
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,23 +41,23 @@ RoutingKeys = Mapping[str, Callable[[], str]]
 class PagerDuty:
     """One PagerDuty account's events; a routing key is read when the first event needs it, and kept."""
 
-    def __init__(self, keys: RoutingKeys, events_url: str = EVENTS_URL, name: str = "pagerduty") -> None:
-        self.name = name
+    def __init__(self, keys: RoutingKeys, events_url: str = EVENTS_URL) -> None:
+        self.name = "pagerduty"
         self._keys = keys
         self._url, self._loopback = _base_url(events_url)
         self._known: dict[str, str] = {}
         self._client: EventsApiV2Client | None = None
 
-    def send(self, event: PagerEvent, timeout_seconds: float = 5.0) -> Delivery:
+    def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         """Exactly one request, or none if there is no key for the route (then `retry`)."""
         try:
-            key = self._key(event.route)
+            key = self._key(event.key)
         except OpsctlError as wrong:
             return Delivery("retry", None, f"no request was made: {_line(str(wrong))}")
         answer: list[Delivery] = []
         # A server that drips its answer defeats any read timeout, so the whole request runs in a thread with a limit.
         thread = threading.Thread(
-            target=lambda: answer.append(self._request(json.loads(event.body), key, timeout_seconds)),
+            target=lambda: answer.append(self._request(_own(event.body), key, timeout_seconds)),
             name="opsctl-pager",
             daemon=True,
         )
@@ -70,13 +70,13 @@ class PagerDuty:
             return Delivery("retry", None, f"no whole answer from {self._url} within {timeout_seconds:g} s")
         return answer[0]
 
-    def channel(self, route: str) -> str:
-        """Routes with the same routing key share one rate limit; the name is a digest, not the key."""
+    def channel(self, key: str) -> str:
+        """Names of the same routing key share one rate limit; the channel is a digest, not the key."""
         try:
-            key = self._key(route)
+            secret = self._key(key)
         except OpsctlError:
-            return f"{self.name}/route/{route}"
-        return f"{self.name}/{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+            return f"{self.name}/route/{key}"
+        return f"{self.name}/{hashlib.sha256(secret.encode()).hexdigest()[:12]}"
 
     def close(self) -> None:
         """Drop connections."""
@@ -84,14 +84,14 @@ class PagerDuty:
         if client is not None:
             client.close()
 
-    def _key(self, route: str) -> str:
-        name = route if route in self._keys else DEFAULT_ROUTE
+    def _key(self, team: str) -> str:
+        name = team if team in self._keys else DEFAULT_ROUTE
         if name not in self._known:
             if name not in self._keys:
                 raise ConfigError(
                     "pagerduty.routing_keys",
                     None,
-                    f"no key for team {route or '(none)'} and no default",
+                    f"no key for team {team or '(none)'} and no default",
                     hint="add one",
                 )
             self._known[name] = self._keys[name]().strip()
@@ -122,13 +122,10 @@ class PagerDuty:
         return self._client
 
 
-def open_pagers(settings: files.PagerDuty, resolve: Callable[[files.Secret], str]) -> tuple[PagerDuty, ...]:
-    """The pager of a context, and after it the fallback where `routing_keys` has a key named `fallback`."""
+def open_pagerduty(settings: files.PagerDuty, resolve: Callable[[files.Secret], str]) -> PagerDuty:
+    """The PagerDuty of a context; a key named `fallback` is for what the others refuse."""
     keys = {team: partial(resolve, secret) for team, secret in settings.routing_keys.items()}
-    spare = keys.pop(FALLBACK, None)
-    url = settings.events_url or EVENTS_URL
-    pagers = (PagerDuty(keys, url),)
-    return pagers if spare is None else (*pagers, PagerDuty({DEFAULT_ROUTE: spare}, url, f"pagerduty {FALLBACK}"))
+    return PagerDuty(keys, settings.events_url or EVENTS_URL)
 
 
 def _one_request_client(key: str, url: str, *, loopback: bool) -> EventsApiV2Client:
@@ -172,6 +169,14 @@ def _one_request_client(key: str, url: str, *, loopback: bool) -> EventsApiV2Cli
     client.max_http_attempts = -1
     client.max_network_attempts = 0
     return client
+
+
+def _own(body: str) -> dict[str, Any]:
+    """The event as PagerDuty takes it: what ends an incident has no payload."""
+    event: dict[str, Any] = json.loads(body)
+    if event.get("event_action") != "trigger":
+        event.pop("payload", None)
+    return event
 
 
 def _delivery(response: httpx2.Response, key: str) -> Delivery:

@@ -1,0 +1,132 @@
+"""The journal's incidents against what the far side shows of them: seen, taken, closed, missing.
+
+Pure. Must never conclude anything from a key that was not asked for, and never take another episode's incident for
+this one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from opsctl.core.commands import Change, Closing, JournalAlert, Resolve, Sighting
+from opsctl.core.frozen import dataclass
+from opsctl.core.routing import split_target
+from opsctl.core.seen import Seen, SeenIncident
+
+VISIBLE_WITHIN = timedelta(minutes=2)
+"""An accepted event that the far side does not show after this time is not believed any more."""
+LOOK_AGAIN_WITHIN = timedelta(minutes=15)
+"""So long an incident that was seen open counts as open without another look."""
+_SKEW = timedelta(minutes=2)  # the far side's clock may be so much behind ours
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A journal alert after a look, what it means for the timeline, and whether its page went missing."""
+
+    now: JournalAlert
+    changes: tuple[Change, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    missing: bool = False
+
+
+def seen_by(seen: Mapping[str, Seen], route: str) -> Seen | None:
+    """What the sink of a route showed, if it can be read."""
+    return seen.get(split_target(route)[0]) if route else None
+
+
+def reconcile(now: JournalAlert, look: Seen | None, reopen_after: timedelta) -> Reconciled:
+    """An alert with an open episode that was told to somebody."""
+    if look is None or now.episode is None or not now.triggers:
+        return Reconciled(now)
+    one = look.incidents.get(now.key)
+    if one is not None and _belongs(one, now):
+        return (
+            _found(now, now.episode, one, look.at) if one.open else _closed(now, now.episode, one, look, reopen_after)
+        )
+    asked = one is not None or now.key in look.absent
+    lost = asked and now.visible is None and now.accepted is not None and look.at - now.accepted >= VISIBLE_WITHIN
+    return Reconciled(now, missing=lost)
+
+
+def _belongs(one: SeenIncident, now: JournalAlert) -> bool:
+    """Whether it is this episode's incident, not the one before."""
+    if one.id == now.remote_id:
+        return True
+    if one.id == now.last_remote_id:
+        return False
+    return one.open or (now.opened is not None and one.created >= now.opened - _SKEW)
+
+
+def _found(now: JournalAlert, episode: int, one: SeenIncident, at: datetime) -> Reconciled:
+    sightings, changes = [], []
+    if now.visible is None or now.remote_id != one.id:
+        sightings.append(Sighting(now.key, episode, "triggered", at, one.id, one.who, one.url))
+    if one.status == "acknowledged" and now.acknowledged is None:
+        sightings.append(Sighting(now.key, episode, "acknowledged", one.changed, one.id, one.who, one.url))
+        changes.append(Change(now.key, episode, "acknowledged", f"seen as {one.id}", one.who))
+        now = replace(now, acknowledged=one.changed)
+    now = replace(now, visible=now.visible or at, seen_at=at, remote_id=one.id)
+    return Reconciled(now, tuple(changes), tuple(sightings))
+
+
+def _closed(now: JournalAlert, episode: int, one: SeenIncident, look: Seen, reopen_after: timedelta) -> Reconciled:
+    """Somebody else closed it: a person keeps it closed for `reopen_after`, an event does not."""
+    closed = min(one.changed, look.at)
+    who = one.who or ("a person" if one.by_person else "an event that is not ours")
+    text = f"closed by {who} as {one.id}"
+    return Reconciled(
+        replace(
+            now,
+            episode=None,
+            closed=closed if one.by_person else closed - reopen_after,
+            under_since=None if now.under_since is None else now.under_since,
+            withheld="",
+            last_remote_id=one.id,
+            remote_id="",
+            visible=None,
+            accepted=None,
+            acknowledged=None,
+            refused=False,
+        ),
+        (Change(now.key, episode, "resolved", text, who),),
+        (Sighting(now.key, episode, "resolved", closed, one.id, one.who, one.url),),
+    )
+
+
+def verify(closing: Closing, look: Seen | None, wait: timedelta) -> tuple[Sighting | None, Resolve | None]:
+    """Whether what we resolved is resolved: then it is seen so; else, after a while, it is resolved again."""
+    if look is None:
+        return None, None
+    one = look.incidents.get(closing.key)
+    if one is None and closing.key not in look.absent:
+        return None, None
+    newer = one is not None and one.id != closing.remote_id and one.created > closing.accepted
+    if one is None or not one.open or newer:
+        who, url = (one.who, one.url) if one is not None and not newer else ("", "")
+        return Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id, who, url), None
+    if look.at - closing.accepted < max(VISIBLE_WITHIN, wait if closing.resolves > 1 else VISIBLE_WITHIN):
+        return None, None
+    reason = f"resolved, and still open as {one.id}"
+    return None, Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)
+
+
+def adopted(key: str, look: Seen | None, last_remote_id: str) -> SeenIncident | None:
+    """The incident that another runner or an earlier journal opened for a key."""
+    one = look.incidents.get(key) if look is not None else None
+    return None if one is None or one.id == last_remote_id else one
+
+
+def visible_now(other: JournalAlert, seen: Mapping[str, Seen], at: datetime) -> bool:
+    """Whether its incident is before somebody's eyes: seen open now, or not long ago where this look says nothing."""
+    if other.episode is None or not other.triggers:
+        return False
+    look = seen_by(seen, other.route)
+    one = look.incidents.get(other.key) if look is not None else None
+    if one is not None:
+        return one.open and _belongs(one, other)
+    if look is None or other.key in look.absent:
+        return False
+    return other.seen_at is not None and at - other.seen_at <= LOOK_AGAIN_WITHIN

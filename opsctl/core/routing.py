@@ -1,0 +1,269 @@
+"""What may go to whom, now: routes, silences and grouping over alerts.
+
+Pure. Must never judge: a silenced alert is as wrong as before, nobody is told of it. Matchers are those of
+Alertmanager (`team="money"`, `!=`, `=~`, `!~`; expressions are anchored), over the alert's labels and `alertname`,
+`rule_uid`, `service`, `team`, `severity` (page, ticket, show), `cause` and `namespace`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal
+
+from opsctl.core.alerts import Alert, AlertState
+from opsctl.core.frozen import dataclass
+from opsctl.core.keys import dedup_key, key_of
+from opsctl.core.slo import Severity
+
+Comparison = Literal["=", "!=", "=~", "!~"]
+NOWHERE = "none"
+GROUP = "group/"
+"""A group's rule uid begins so; no rule file may use it."""
+_LOUDNESS = {Severity.PAGE: 0, Severity.TICKET: 1, Severity.SHOW: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One condition on a label; a label that is not there is the empty text."""
+
+    name: str
+    comparison: Comparison
+    value: str
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels fulfil it."""
+        text = labels.get(self.name, "")
+        match self.comparison:
+            case "=":
+                return text == self.value
+            case "!=":
+                return text != self.value
+            case "=~":
+                return _expression(self.value).fullmatch(text) is not None
+            case "!~":
+                return _expression(self.value).fullmatch(text) is None
+
+    def __str__(self) -> str:
+        return f'{self.name}{self.comparison}"{self.value}"'
+
+
+@lru_cache(maxsize=1024)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Times of the week: `days` (0 is Monday), spans of minutes since midnight [from, to), in one zone."""
+
+    days: frozenset[int]
+    spans: tuple[tuple[int, int], ...]
+    zone: tzinfo
+    text: str = ""
+
+    def holds(self, at: datetime) -> bool:
+        """Whether `at` lies inside; a span over midnight belongs to the day that it begins on."""
+        local = at.astimezone(self.zone)
+        minute = local.hour * 60 + local.minute
+        today, yesterday = local.weekday(), (local.weekday() - 1) % 7
+        for begin, end in self.spans:
+            if begin < end and today in self.days and begin <= minute < end:
+                return True
+            if begin >= end and ((today in self.days and minute >= begin) or (yesterday in self.days and minute < end)):
+                return True
+        return False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where alerts go that fulfil every matcher at these hours; the first route that takes an alert has it.
+
+    `sink` is the name of one (`pagerduty`, `webhook/chat`) or `none`; `key` chooses within it (a PagerDuty routing key
+    by its name), the alert's team where it is empty. With `group_by`, alerts whose named labels are equal are one
+    incident.
+    """
+
+    sink: str
+    matchers: tuple[Matcher, ...] = ()
+    key: str = ""
+    hours: Hours | None = None
+    group_by: tuple[str, ...] = ()
+
+    def takes(self, labels: Mapping[str, str], at: datetime) -> bool:
+        """Whether an alert with these labels goes here now."""
+        return all(one.holds(labels) for one in self.matchers) and (self.hours is None or self.hours.holds(at))
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody is told of what fulfils every matcher from `starts` to `ends`, in `hours` only where there are some."""
+
+    id: str
+    owner: str
+    reason: str
+    matchers: tuple[Matcher, ...]
+    starts: datetime
+    ends: datetime
+    hours: Hours | None = None
+    origin: str = ""  # path:line
+
+    def active(self, at: datetime) -> bool:
+        """Whether it holds at that time."""
+        return self.starts <= at < self.ends and (self.hours is None or self.hours.holds(at))
+
+    def silences(self, labels: Mapping[str, str], at: datetime) -> bool:
+        """Whether nobody is told of an alert with these labels now."""
+        return self.active(at) and all(one.holds(labels) for one in self.matchers)
+
+    def __str__(self) -> str:
+        return f"silenced by {self.owner} until {self.ends:%Y-%m-%d %H:%M}Z: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Everything that decides who is told.
+
+    `default` is the sink of pages that no route takes. `dependencies`: service → every service that it needs, directly
+    or not; `inhibit` says whether a visible incident of one of them stands for a page.
+    """
+
+    namespace: str = ""
+    routes: tuple[Route, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    default: str = "pagerduty"
+    inhibit: bool = True
+    dependencies: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An alert (or a group of them) with its key, and where it goes: `pagerduty/money`, or "" for nowhere."""
+
+    key: str
+    alert: Alert
+    to: str
+    silence: str = ""  # why nobody is told now
+
+
+def labels_of(alert: Alert, namespace: str = "") -> dict[str, str]:
+    """What matchers see."""
+    return {
+        **dict(alert.labels),
+        **dict(alert.identity),
+        "alertname": alert.rule_name,
+        "rule_uid": alert.rule_uid,
+        "service": alert.service,
+        "team": alert.team,
+        "severity": alert.severity.value,
+        "cause": alert.cause.value,
+        "namespace": namespace,
+    }
+
+
+def target(sink: str, key: str = "") -> str:
+    """`sink/key`, the way a route is written down in the journal."""
+    return f"{sink}/{key}"
+
+
+def split_target(to: str) -> tuple[str, str]:
+    """The sink's name and the key; a webhook's name has a slash of its own, and so may a team."""
+    kind, _, rest = to.partition("/")
+    if kind != "webhook":
+        return kind, rest
+    name, _, key = rest.partition("/")
+    return f"{kind}/{name}", key
+
+
+def route_of(alert: Alert, routing: Routing, at: datetime) -> tuple[str, Route | None]:
+    """Where an alert goes, and the route that says so: the default takes pages only."""
+    labels = labels_of(alert, routing.namespace)
+    for route in routing.routes:
+        if route.takes(labels, at):
+            return ("" if route.sink == NOWHERE else target(route.sink, route.key or alert.team)), route
+    return (target(routing.default, alert.team) if alert.severity is Severity.PAGE else ""), None
+
+
+def silence_of(alert: Alert, routing: Routing, at: datetime) -> Silence | None:
+    """The silence that holds for an alert; of several, the one that ends last."""
+    if not routing.silences:
+        return None
+    labels = labels_of(alert, routing.namespace)
+    found = [one for one in routing.silences if one.silences(labels, at)]
+    return max(found, key=lambda one: one.ends, default=None)
+
+
+def routed(alerts: Iterable[Alert], namespace: str, routing: Routing, at: datetime) -> dict[str, Routed]:
+    """Every active alert by its key, grouped where a route says so.
+
+    One alert a key: a firing one hides a pending one, else the first wins.
+    """
+    found: dict[str, Routed] = {}
+    groups: dict[str, list[Routed]] = {}
+    for alert in alerts:
+        if alert.state is AlertState.INACTIVE:
+            continue
+        key = key_of(namespace, alert)
+        was = found.get(key)
+        if was is not None and not (alert.state is AlertState.FIRING and was.alert.state is not AlertState.FIRING):
+            continue
+        to, _ = route_of(alert, routing, at)
+        silence = silence_of(alert, routing, at)
+        found[key] = Routed(key, alert, to, str(silence) if silence else "")
+    if not any(route.group_by for route in routing.routes):
+        return found
+    alone: dict[str, Routed] = {}
+    for one in found.values():
+        _, route = route_of(one.alert, routing, at)
+        if route is None or not route.group_by or not one.to:
+            alone[one.key] = one
+            continue
+        groups.setdefault(_group_key(one, route.group_by, namespace, routing), []).append(one)
+    return alone | {key: _group(key, members, routing, at) for key, members in groups.items()}
+
+
+def _group_key(one: Routed, names: tuple[str, ...], namespace: str, routing: Routing) -> str:
+    return dedup_key(namespace, GROUP + one.to, one.alert.severity, _group_identity(one.alert, names, routing))
+
+
+def _group_identity(alert: Alert, names: tuple[str, ...], routing: Routing) -> tuple[tuple[str, str], ...]:
+    labels = labels_of(alert, routing.namespace)
+    return tuple((name, labels.get(name, "")) for name in sorted(names))
+
+
+def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> Routed:
+    """One alert that stands for its members: firing if one fires, silenced if all that fire are."""
+    alerts = [one.alert for one in members]
+    firing = [one for one in members if one.alert.state is AlertState.FIRING] or members
+    first = firing[0].alert
+    _, route = route_of(first, routing, at)
+    identity = _group_identity(first, route.group_by if route else (), routing)
+    told = next((one for one in firing if not one.silence), None)
+    uids = tuple((one.alert.rule_uid, one.key) for one in members)
+    words = f"{len(firing)} alerts: " if len(firing) > 1 else ""
+    summary = words + "; ".join(f"{one.alert.rule_name}: {one.alert.summary}" for one in firing)
+    alert = replace(
+        (told or firing[0]).alert,
+        rule_uid=GROUP + firing[0].to,
+        rule_name=first.rule_name if len(members) == 1 else "Group of " + ", ".join(value for _, value in identity),
+        identity=identity,
+        state=first.state,
+        since=min(one.since for one in alerts),
+        summary=summary,
+        evidence=tuple(line for one in firing for line in (one.alert.rule_name, *one.alert.evidence)),
+        frozen=next((one.frozen for one in alerts if one.frozen), None),
+        members=uids,
+    )
+    return Routed(key, alert, firing[0].to, "" if told else firing[0].silence)
+
+
+def ends_soon(silences: Iterable[Silence], at: datetime, within: timedelta) -> tuple[Silence, ...]:
+    """Active silences that end within that time, the first to end first."""
+    return tuple(sorted((s for s in silences if s.active(at) and s.ends - at <= within), key=lambda s: s.ends))

@@ -1,0 +1,78 @@
+"""Looks at the far side before a plan is made: the incidents of ours that it shows, and what it remembers of them.
+
+Must never stop a page: what cannot be read is said, and the plan goes on as if nobody could look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from opsctl.core.commands import Cycle
+from opsctl.core.frozen import dataclass
+from opsctl.core.routing import routed, split_target
+from opsctl.core.seen import Seen
+from opsctl.ports import Clock, Fact, IncidentReader, Journal
+
+LOOK_SECONDS = 5.0
+_FACT = "remote_incident"  # subject: sink and id; value: key
+_CONFIRM_WITHIN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What every reader showed, what to remember of it, and what could not be read."""
+
+    seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
+    facts: tuple[Fact, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def look(readers: Sequence[IncidentReader], journal: Journal, cycle: Cycle, clock: Clock) -> Look:
+    """Ask every reader for the keys that this cycle is about, at most 5 s each."""
+    if not readers:
+        return Look()
+    now = clock.now()
+    known = journal.facts(_FACT)
+    seen: dict[str, Seen] = {}
+    facts: list[Fact] = []
+    for reader in readers:
+        mine = {name.partition("/")[2]: json.loads(fact.value) for name, fact in known.items() if _of(name, reader)}
+        seen[reader.name] = reader.look(_keys(journal, cycle, reader.name, now), mine, LOOK_SECONDS)
+        facts.extend(_facts(reader.name, mine, seen[reader.name], now))
+    problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
+    return Look(MappingProxyType(seen), tuple(facts), problems)
+
+
+def _of(subject: str, reader: IncidentReader) -> bool:
+    return subject.partition("/")[0] == reader.name
+
+
+def _keys(journal: Journal, cycle: Cycle, sink: str, now: datetime) -> list[str]:
+    """What is open or about to open first, then what we closed and nobody confirmed, then what is healthy."""
+    namespace = cycle.routing.namespace
+    alerts = journal.alerts()
+    keys = [key for key, one in alerts.items() if one.episode is not None and _goes(one.route, sink)]
+    keys += [
+        one.key for one in routed(cycle.alerts, namespace, cycle.routing, cycle.at).values() if _goes(one.to, sink)
+    ]
+    keys += [one.key for one in journal.closings(now - _CONFIRM_WITHIN) if _goes(one.route, sink)]
+    return list(dict.fromkeys(keys))
+
+
+def _goes(to: str, sink: str) -> bool:
+    return bool(to) and split_target(to)[0] == sink
+
+
+def _facts(sink: str, known: Mapping[str, str], seen: Seen, now: datetime) -> Iterable[Fact]:
+    """Remember the key of each open incident by its id; forget those that are closed."""
+    there = {one.id: one.key for one in seen.incidents.values() if one.open}
+    for id_, key in there.items():
+        if known.get(id_) != key:
+            yield Fact(_FACT, f"{sink}/{id_}", json.dumps(key), now)
+    if seen.complete:
+        for id_ in known.keys() - there.keys():
+            yield Fact(_FACT, f"{sink}/{id_}", "null", now)
