@@ -160,6 +160,7 @@ class Database:
             for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(self.path + suffix, aside + suffix)
+            _sync_entry(Path(aside))
             db = self._open_file()
         except (sqlite3.DatabaseError, OSError) as worse:
             return self._memory(f"journal {self.path} is corrupt and cannot be replaced: {_reason(worse)}")
@@ -201,9 +202,9 @@ class Database:
             self._db.close()
 
 
-def _sync_entry(folder: Path) -> None:
-    """SQLite syncs what is in a folder; the folder's own entry, maybe just made, could still go with the power."""
-    for above in folder.absolute().parents:
+def _sync_entry(path: Path) -> None:
+    """SQLite syncs the entries that it makes; those that we make or move could still go with the power."""
+    for above in path.resolve().parents:
         with contextlib.suppress(OSError):  # not ours to read, or a file system that syncs no folders: the run goes on
             handle = os.open(above, os.O_RDONLY | os.O_CLOEXEC)
             try:
