@@ -54,6 +54,11 @@ def is_key(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+def units(text: str) -> int:
+    """A length in characters as Java counts them, the most that "characters" can mean: an emoji is two."""
+    return len(text) + sum(one > "\uffff" for one in text)
+
+
 def create_errors(body: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the body of a create request, by field."""
     return dict(_create(body))
@@ -87,7 +92,7 @@ def _texts(body: Mapping[str, Any], limits: Mapping[str, int]) -> Iterator[tuple
             continue
         if not isinstance(value, str):
             yield name, "should be a text"
-        elif len(value) > most:
+        elif units(value) > most:
             yield name, f"should not exceed {most} characters"
 
 
@@ -98,7 +103,7 @@ def _list_of_texts(name: str, value: Any, most: int, characters: int) -> Iterato
         yield name, "should be a list of texts"
     elif len(value) > most:
         yield name, f"should not have more than {most} items"
-    elif any(len(one) > characters for one in value):
+    elif any(units(one) > characters for one in value):
         yield name, f"no item should exceed {characters} characters"
 
 
@@ -107,7 +112,7 @@ def _details(value: Any) -> Iterator[tuple[str, str]]:
         return
     if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
         yield "details", "should be a map of texts"
-    elif sum(len(name) + len(one) for name, one in value.items()) > DETAILS_CHARACTERS:
+    elif sum(units(name) + units(one) for name, one in value.items()) > DETAILS_CHARACTERS:
         yield "details", f"should not exceed {DETAILS_CHARACTERS} characters in all"
 
 
