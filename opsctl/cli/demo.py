@@ -111,7 +111,7 @@ class Stage:
         import json
         from urllib.request import urlopen
 
-        with urlopen(f"{self.pagerduty.address}/incidents", timeout=5) as answer:
+        with urlopen(f"{self.pagerduty.address}/_incidents", timeout=5) as answer:
             found: list[dict[str, Any]] = json.load(answer)["incidents"]
         return found
 

@@ -1,4 +1,4 @@
-"""The pager port: one request a call, whatever comes back; our own PagerDuty is as strict as the documentation."""
+"""The pager port: one request a call, whatever comes back."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ import json
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from opsctl.adapters.sinks.pagerduty import PagerDuty, open_pagerduty
 from opsctl.core.events import encode
-from opsctl.demo.servers.events_v2 import EVENTS_PER_MINUTE
-from opsctl.demo.servers.incidents_file import IncidentsFile
-from opsctl.demo.servers.pagerduty import Answer, LocalPagerDuty, Service, start_local_pagerduty
 from opsctl.errors import AuthError, ConfigError
 from opsctl.files.context import PagerDuty as Settings
 from opsctl.files.context import Secret
@@ -234,134 +227,3 @@ def test_routes_take_their_teams_key_and_share_a_channel_when_they_share_a_key()
         assert [json.loads(body)["routing_key"][0] for body in server.requests] == ["m", "d", "f"]
         assert primary.channel("social") == primary.channel("nobody") != primary.channel("money")
         assert "m" * 8 not in primary.channel("money")
-
-
-# -- the local PagerDuty
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPagerDuty]:
-    server = start_local_pagerduty(tmp_path_factory.mktemp("pd") / "pd.sqlite3", {"money": KEY})
-    yield server
-    server.stop()
-
-
-def post(address: str, body: Any, path: str = "/v2/enqueue") -> tuple[int, dict[str, Any]]:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(address + path, raw, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as refused:
-        return refused.code, json.loads(refused.read())
-
-
-def get(address: str, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(address + path, timeout=5) as answer:
-        return json.loads(answer.read())  # type: ignore[no-any-return]
-
-
-def event(action: str = "trigger", key: str = "k", **changes: Any) -> dict[str, Any]:
-    payload = {"summary": "s", "source": "x", "severity": "critical"}
-    return {"routing_key": KEY, "event_action": action, "dedup_key": key, "payload": payload} | changes
-
-
-def payload(**changes: Any) -> dict[str, Any]:
-    return {"payload": {"summary": "s", "source": "x", "severity": "critical"} | changes}
-
-
-BAD: list[tuple[Any, str]] = [
-    (b"{", "format is unrecognized"),
-    ([], "format is unrecognized"),
-    (event(routing_key=None), "'routing_key' is missing or blank"),
-    (event(routing_key="short"), "should be 32 characters"),
-    (event(routing_key="-" * 32), "non-alphanumeric"),
-    (event(routing_key="z" * 32), "Invalid routing key"),
-    (event(action=""), "'event_action' is missing or blank"),
-    (event(action="close"), "'event_action' is invalid"),
-    (event("resolve", key=""), "'dedup_key' is missing or blank"),
-    (event(key="k" * 256), "Length of 'dedup_key'"),
-    (event(payload=None), "'payload' is missing or blank"),
-    (event(**payload(summary=" ")), "'payload.summary' is missing or blank"),
-    (event(**payload(summary="s" * 1025)), "Length of 'payload.summary'"),
-    (event(**payload(source=None)), "'payload.source' is missing or blank"),
-    (event(**payload(severity="page")), "'payload.severity' is invalid"),
-    (event(**payload(timestamp="yesterday")), "'payload.timestamp' is invalid"),
-    (event(**payload(group=3)), "'payload.group' must be a string"),
-    (event(links=[{"text": "x"}]), "'links[0].href' is missing or blank"),
-    (event(images="x"), "'images' must be an array"),
-]
-
-
-@pytest.mark.parametrize(("body", "error"), BAD, ids=[error for _, error in BAD])
-def test_a_bad_event_is_refused_in_the_documented_words(local: LocalPagerDuty, body: Any, error: str) -> None:
-    status, answer = post(local.address, body)
-    assert status == 400
-    assert (answer["status"], answer["message"]) == ("invalid event", "Event object is invalid")
-    assert any(error in one for one in answer["errors"])
-
-
-def test_incidents_open_collect_and_open_again_only_after_a_resolve(local: LocalPagerDuty) -> None:
-    for action in ("resolve", "trigger", "trigger", "acknowledge", "trigger", "resolve", "resolve", "trigger"):
-        status, answer = post(local.address, event(action, "life", extra="tolerated"))
-        assert (status, answer) == (202, {"status": "success", "message": "Event processed", "dedup_key": "life"})
-    found = get(local.address, "/incidents?dedup_key=life")["incidents"]
-    assert [(one["status"], one["alerts"]) for one in found] == [("resolved", 3), ("triggered", 1)]
-    effects = [one["effect"] for one in get(local.address, "/log")["log"] if one["dedup_key"] == "life"]
-    assert effects == ["ignored", "opened", "appended", "acknowledged", "appended", "resolved", "ignored", "opened"]
-
-
-def test_a_trigger_without_a_key_gets_one(local: LocalPagerDuty) -> None:
-    bare = event()
-    del bare["dedup_key"]
-    status, answer = post(local.address, bare)
-    assert status == 202
-    assert len(answer["dedup_key"]) == 32
-
-
-def test_too_large_wrong_path_and_wrong_method(local: LocalPagerDuty) -> None:
-    assert post(local.address, event(**payload(custom_details={"x": "y" * 530_000})))[0] == 413
-    assert post(local.address, event(), "/v2/other")[0] == 404
-    with pytest.raises(urllib.error.HTTPError, match="405"):
-        get(local.address, "/v2/enqueue")
-
-
-def test_more_than_120_in_a_minute_are_throttled_for_that_key_only(tmp_path: Path) -> None:
-    file = IncidentsFile(tmp_path / "pd.sqlite3")
-    service = Service(file, {"a": "a" * 32, "b": "b" * 32})
-    answers = [service.enqueue(json.dumps(event(routing_key="a" * 32)).encode()) for _ in range(EVENTS_PER_MINUTE + 1)]
-    assert [one.status for one in answers] == [202] * EVENTS_PER_MINUTE + [429]
-    assert answers[-1].body["status"] == "throttle exceeded"
-    assert int(answers[-1].headers["Retry-After"]) > 0
-    assert service.enqueue(json.dumps(event(routing_key="b" * 32)).encode()).status == 202
-    file.close()
-
-
-def test_a_fault_answers_in_place_of_the_service_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    file = IncidentsFile(tmp_path / "pd.sqlite3")
-    service = Service(file, {"a": KEY}, fault=lambda _: Answer(503, {}))
-    assert service.enqueue(json.dumps(event()).encode()).status == 503
-    assert file.incidents() == []
-    file.close()
-
-
-def test_what_was_accepted_survives_kill_9_and_no_routing_key_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "pd.sqlite3"
-    first = start_local_pagerduty(path, {"money": KEY})
-    assert post(first.address, event(key="kept"))[0] == 202
-    first.process.kill()
-    first.stop()
-    second = start_local_pagerduty(path, {"money": KEY})
-    try:
-        assert [one["status"] for one in get(second.address, "/incidents?dedup_key=kept")["incidents"]] == ["triggered"]
-    finally:
-        second.stop()
-    assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
-
-
-def test_it_ends_when_its_parent_goes_away(tmp_path: Path) -> None:
-    server = start_local_pagerduty(tmp_path / "pd.sqlite3", {"money": KEY})
-    assert server.process.stdin is not None
-    server.process.stdin.close()
-    assert server.process.wait(5) == 0
-    server.stop()

@@ -30,8 +30,8 @@ def test_every_committed_page_arrives_once_whichever_point_the_process_dies_at(t
         assert (done.returncode, done.stderr) == (0, "")
         points = int(done.stdout)
         assert 40 < points < MOST_POINTS
-        incidents = _get(server.address, "/incidents")["incidents"]
-        log = _get(server.address, "/log")["log"]
+        incidents = _get(server.address, "/_incidents")["incidents"]
+        log = _get(server.address, "/_log")["log"]
     finally:
         server.stop()
     assert {one["status"] for one in log} == {202}, "no event of ours was refused"

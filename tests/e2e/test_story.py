@@ -55,7 +55,7 @@ class Stage:
 
     def incidents(self) -> list[dict[str, Any]]:
         """What PagerDuty has."""
-        with urlopen(f"{self.pagerduty.address}/incidents", timeout=5) as answer:
+        with urlopen(f"{self.pagerduty.address}/_incidents", timeout=5) as answer:
             found: list[dict[str, Any]] = json.load(answer)["incidents"]
         return found
 

@@ -51,32 +51,32 @@ class Host:
 def get(server: LocalPagerDuty, path: str) -> list[dict[str, Any]]:
     with urllib.request.urlopen(server.address + path, timeout=5) as answer:
         body = json.loads(answer.read())
-    return body[path.strip("/")]  # type: ignore[no-any-return]
+    return body[path.strip("/_")]  # type: ignore[no-any-return]
 
 
 def test_an_incident_opens_is_repeated_and_closes_once(tmp_path: Path, server: LocalPagerDuty) -> None:
     host = Host(tmp_path / "state", server)
     for minute in (0, 1, 61):
         host.cycle(minute, "redeem")
-    assert [(one["status"], one["alerts"]) for one in get(server, "/incidents")] == [("triggered", 2)]
+    assert [(one["status"], one["alerts"]) for one in get(server, "/_incidents")] == [("triggered", 2)]
     for minute in (62, 67):
         host.cycle(minute)
-    assert [one["effect"] for one in get(server, "/log")] == ["opened", "appended", "resolved"]
-    [event] = [one["event"] for one in get(server, "/incidents")]
+    assert [one["effect"] for one in get(server, "/_log")] == ["opened", "appended", "resolved"]
+    [event] = [one["event"] for one in get(server, "/_incidents")]
     assert event["payload"]["custom_details"]["incident"] == "#1"
 
 
 def test_two_hosts_without_a_common_journal_page_once(tmp_path: Path, server: LocalPagerDuty) -> None:
     for name in ("a", "b"):
         assert not Host(tmp_path / name, server).cycle(0, "redeem").failed
-    assert [one["alerts"] for one in get(server, "/incidents")] == [2]
+    assert [one["alerts"] for one in get(server, "/_incidents")] == [2]
 
 
 def test_a_new_host_closes_what_the_old_one_left_open(tmp_path: Path, server: LocalPagerDuty) -> None:
     Host(tmp_path / "old", server).cycle(0, "redeem")
     new = Host(tmp_path / "new", server)
     new.cycle(30, "pay", healthy=(Watched("redeem", "Redeem", "money", ()),))
-    assert {one["title"].split()[0]: one["status"] for one in get(server, "/incidents")} == {
+    assert {one["title"].split()[0]: one["status"] for one in get(server, "/_incidents")} == {
         "redeem": "resolved",
         "pay": "triggered",
     }
@@ -89,7 +89,7 @@ def test_a_corrupt_journal_does_not_stop_or_double_a_page(tmp_path: Path, server
     host = Host(tmp_path / "state", server)
     assert len(host.cycle(1, "redeem", "pay").accepted) == 2
     assert "moved to" in str(host.journal.problem)
-    assert [one["status"] for one in get(server, "/incidents")] == ["triggered", "triggered"]
+    assert [one["status"] for one in get(server, "/_incidents")] == ["triggered", "triggered"]
 
 
 def test_the_routing_key_is_in_no_file_and_in_no_answer(
@@ -193,4 +193,4 @@ def test_processes_that_start_at_once_on_a_new_journal_agree(tmp_path: Path, ser
     assert [err for _, err in answers] == [""] * 4
     assert all(out.endswith("None\n") for out, _ in answers), answers
     assert sum(int(out.split()[0]) for out, _ in answers) == 2
-    assert [one["alerts"] for one in get(server, "/incidents")] == [1, 1]
+    assert [one["alerts"] for one in get(server, "/_incidents")] == [1, 1]

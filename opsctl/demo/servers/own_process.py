@@ -64,9 +64,9 @@ def first_line() -> str:
     return line.decode()
 
 
-def serve_until_stdin_closes(address: str) -> None:
+def serve_until_stdin_closes(address: str, **more: str) -> None:
     """In the process: say where it serves, and return when the parent is gone."""
-    sys.stdout.write(json.dumps({"address": address, "pid": os.getpid()}) + "\n")
+    sys.stdout.write(json.dumps({"address": address, "pid": os.getpid(), **more}) + "\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):
         while os.read(0, 4096):

@@ -1,177 +1,35 @@
-"""A local PagerDuty: a process of its own that enforces the documented rules of Events v2, with a file behind it.
+"""A local PagerDuty: a process of its own that enforces the documented rules of Events v2 and REST v2.
 
-    python -m opsctl.demo.servers.pagerduty --state FILE [--port N] [--keys FILE]
+    python -m opsctl.demo.servers.pagerduty --state FILE [--port N] [--keys FILE] [--faults FILE] [--tls]
 
-It prints one JSON line with its address, serves loopback only, and ends when its stdin is closed, so that nothing is
-left behind by a parent that was killed. Routing keys come as JSON (`{"integration": "32 characters"}`) from `--keys` or
-as the first line of stdin: never from the command line. Must never answer 202 before the event is on disk.
+It prints one JSON line with its address (and with `--tls` the path of its CA), serves loopback only, and ends when its
+stdin is closed, so that nothing is left behind by a parent that was killed. The account comes as JSON from `--keys` or
+as the first line of stdin, never from the command line: `{"integration": "32 characters"}`, or more as
+`pagerduty_account` has it. Must never answer 202 before the event is on disk.
 
-`POST /v2/enqueue` is PagerDuty's; `GET /incidents[?dedup_key=…&status=…]`, `GET /log[?after=ID]` and `GET /` are ours,
-for tests and the demo.
+`POST /v2/enqueue`, `POST /v2/change/enqueue` and the paths of `pagerduty_rest` are PagerDuty's; `/` and `/_…` are ours.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import select
 import subprocess
 import sys
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
 
-from opsctl.demo.servers.events_v2 import BODY_BYTES, EVENTS_PER_MINUTE, accepted, errors_of, refusal, throttled
+from opsctl.demo.servers import own_process
+from opsctl.demo.servers.faults_script import BadScript, FaultScript
 from opsctl.demo.servers.incidents_file import IncidentsFile
+from opsctl.demo.servers.pagerduty_account import BadAccount, read_account
+from opsctl.demo.servers.pagerduty_http import Server
+from opsctl.demo.servers.pagerduty_service import Service
+from opsctl.demo.servers.pagerduty_tls import NoOpenssl, certificate, openssl
 
-_READY_SECONDS = 15.0
-
-
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    body: Mapping[str, Any]
-    headers: Mapping[str, str] = {}
-
-
-Fault = Callable[[Mapping[str, Any]], Answer | None]
-"""Asked before a valid event is carried out; its answer, if any, is sent instead."""
-
-
-class Service:
-    """The API without HTTP: bytes in, an answer out."""
-
-    def __init__(self, file: IncidentsFile, keys: Mapping[str, str], fault: Fault | None = None) -> None:
-        self.file = file
-        self._integrations = {key: name for name, key in keys.items()}
-        self._fault = fault
-        self._recent: dict[str, deque[float]] = {name: deque() for name in keys}
-        self._guard = threading.Lock()
-
-    def enqueue(self, raw: bytes) -> Answer:
-        """One event."""
-        if len(raw) > BODY_BYTES:
-            self.file.refused(413, "", None, ["body too large"])
-            return Answer(413, {"status": "payload too large", "message": "Event exceeds the maximum size of 512 KB"})
-        try:
-            event = json.loads(raw)
-        except ValueError:
-            event = None
-        errors = errors_of(event)
-        integration = self._integrations.get(str(event.get("routing_key"))) if isinstance(event, dict) else None
-        if not errors and integration is None:
-            errors = ["Invalid routing key"]
-        if errors or integration is None:
-            self.file.refused(400, integration or "", event, errors)
-            return Answer(400, refusal(errors))
-        return self._valid(integration, event)
-
-    def _valid(self, integration: str, event: Mapping[str, Any]) -> Answer:
-        wait = self._throttle(integration)
-        if wait:
-            self.file.refused(429, integration, event, [])
-            return Answer(429, throttled(), {"Retry-After": str(wait)})
-        instead = self._fault(event) if self._fault else None
-        if instead is not None:
-            self.file.refused(instead.status, integration, event, [])
-            return instead
-        return Answer(202, accepted(self.file.apply(integration, event).dedup_key))
-
-    def _throttle(self, integration: str) -> int:
-        """Seconds to wait, 0 if the event may pass: at most 120 in any minute for each integration."""
-        now = time.monotonic()
-        with self._guard:
-            recent = self._recent[integration]
-            while recent and now - recent[0] >= 60:
-                recent.popleft()
-            if len(recent) >= EVENTS_PER_MINUTE:
-                return int(60 - (now - recent[0])) + 1
-            recent.append(now)
-        return 0
-
-    def look(self, path: str, query: Mapping[str, str]) -> Answer:
-        """Our own reading side."""
-        if path == "/incidents":
-            return Answer(200, {"incidents": self.file.incidents(query.get("dedup_key"), query.get("status"))})
-        if path == "/log":
-            return Answer(200, {"log": self.file.log(int(query.get("after", "0")))})
-        if path == "/":
-            found = self.file.incidents()
-            counts = {
-                state: sum(one["status"] == state for one in found)
-                for state in ("triggered", "acknowledged", "resolved")
-            }
-            return Answer(200, {"service": "local PagerDuty, Events v2", "incidents": counts})
-        return Answer(404, {"status": "not found", "message": f"no such path: {path}"})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-    wbufsize = -1  # head and body in one packet
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def do_POST(self) -> None:
-        """An event."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
-            self.close_connection = True
-            self._answer(Answer(411, {"status": "length required", "message": "Content-Length is missing"}))
-            return
-        if int(length) > 4 * BODY_BYTES:
-            self.close_connection = True
-            self._answer(Answer(413, {"status": "payload too large", "message": "Event exceeds the maximum size"}))
-            return
-        raw = self.rfile.read(int(length))
-        if urlsplit(self.path).path != "/v2/enqueue":
-            self._answer(Answer(404, {"status": "not found", "message": f"no such path: {self.path}"}))
-            return
-        self._answer(self.server.service.enqueue(raw))
-
-    def do_GET(self) -> None:
-        """A look at what is there."""
-        parts = urlsplit(self.path)
-        if parts.path.startswith("/v2/"):
-            self._answer(Answer(405, {"status": "method not allowed", "message": "POST only"}, {"Allow": "POST"}))
-            return
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        try:
-            self._answer(self.server.service.look(parts.path, query))
-        except ValueError:
-            self._answer(Answer(400, {"status": "bad request", "message": f"bad query: {parts.query}"}))
-
-    def _answer(self, answer: Answer) -> None:
-        raw = json.dumps(answer.body).encode()
-        self.send_response(answer.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: stdout is the address, and the log is in the file."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, port: int, service: Service) -> None:
-        self.service = service
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is not news."""
+_MODULE = "opsctl.demo.servers.pagerduty"
 
 
 class LocalPagerDuty(NamedTuple):
@@ -179,82 +37,79 @@ class LocalPagerDuty(NamedTuple):
 
     address: str  # http://127.0.0.1:PORT: what `pagerduty.events_url` takes
     process: subprocess.Popen[bytes]
+    ca: Path | None = None  # with TLS: the certificate that clients must trust
 
     def stop(self) -> None:
         """Close its stdin and wait for it to end."""
-        stop(self.process)
+        own_process.stop(self.process)
 
 
-def start_local_pagerduty(state_path: Path, routing_keys: Mapping[str, str], port: int = 0) -> LocalPagerDuty:
+def start_local_pagerduty(
+    state_path: Path,
+    routing_keys: Mapping[str, str],
+    port: int = 0,
+    *,
+    tokens: Mapping[str, str | Mapping[str, str]] | None = None,
+    account: Mapping[str, Any] | None = None,
+    tls: bool = False,
+    faults: Sequence[Mapping[str, Any]] = (),
+) -> LocalPagerDuty:
     """Start the process and wait until it serves; `routing_keys` are integration name → 32 characters.
 
-    RuntimeError: it did not start within 15 s.
+    `tokens` (name → secret) and the other members of `account` are as `pagerduty_account` has them, `faults` are rules
+    as `faults_script` has them. RuntimeError: it did not start within 15 s, or cannot.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "opsctl.demo.servers.pagerduty", "--state", str(state_path), "--port", str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the parent; the closed pipe then ends this one
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(dict(routing_keys)).encode() + b"\n")
-        process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], _READY_SECONDS)
-        line = process.stdout.readline() if ready else b""
-        return LocalPagerDuty(str(json.loads(line)["address"]), process)
-    except (OSError, ValueError, KeyError) as wrong:
-        stop(process)
-        raise RuntimeError(f"the local PagerDuty did not start: {wrong}") from wrong
+    arguments = ["--state", str(state_path), "--port", str(port)]
+    if tls:
+        openssl()
+        arguments.append("--tls")
+    document = {**(account or {}), "routing_keys": dict(routing_keys), "faults": list(faults)}
+    if tokens is not None:
+        document["tokens"] = dict(tokens)
+    process, told = own_process.start(_MODULE, arguments, document)
+    return LocalPagerDuty(str(told["address"]), process, Path(told["ca"]) if "ca" in told else None)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server process: by its stdin, and by force if it does not end within 5 s."""
-    if process.stdin is not None and not process.stdin.closed:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _first_line() -> str:
-    """One line of stdin and not a byte more."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return line.decode()
-
-
-def _end_with_parent() -> None:
-    """Block until stdin is closed."""
-    while os.read(0, 4096):
-        pass
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Serve until stdin is closed."""
+def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m opsctl.demo.servers.pagerduty", description="A local PagerDuty.")
     parser.add_argument("--state", type=Path, required=True, help="the file of incidents; kept between runs")
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--keys", type=Path, help='JSON {"integration": "routing key"}; default: a line of stdin')
-    options = parser.parse_args(argv)
-    text = options.keys.read_text() if options.keys else _first_line()
-    keys = json.loads(text)
-    file = IncidentsFile(options.state)
-    server = _Server(options.port, Service(file, keys))
+    parser.add_argument("--faults", type=Path, help="a JSON list of rules: which requests are treated badly, and how")
+    parser.add_argument("--tls", action="store_true", help="https, with a certificate that is made beside the state")
+    return parser.parse_args(argv)
+
+
+def _read(path: Path | None, what: str) -> Any:
+    """A JSON document of a file or of a line of stdin; ValueError in one line, without what was read."""
+    try:
+        return json.loads(path.read_text() if path else own_process.first_line())
+    except OSError as wrong:
+        raise ValueError(f"{what}: {path}: {wrong.strerror}") from wrong
+    except ValueError as wrong:
+        raise ValueError(f"{what}: {path or 'stdin'}: expected JSON") from wrong
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until stdin is closed."""
+    options = _options(argv)
+    try:
+        document = _read(options.keys, "keys")
+        rules = document.pop("faults", []) if isinstance(document, dict) and "routing_keys" in document else []
+        account = read_account(document)
+        faults = FaultScript(_read(options.faults, "faults") if options.faults else rules)
+        made = certificate(options.state.with_name(f"{options.state.name}.tls")) if options.tls else None
+    except (BadAccount, BadScript, NoOpenssl, ValueError) as wrong:
+        sys.stderr.write(f"local PagerDuty: {wrong}\n")
+        return 2
+    service = Service(IncidentsFile(options.state), account, faults)
+    server = Server(options.port, service, made.context() if made else None)
+    address = f"{'https' if made else 'http'}://127.0.0.1:{server.server_address[1]}"
+    service.serve_at(address)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    sys.stdout.write(json.dumps({"address": f"http://127.0.0.1:{server.server_address[1]}", "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
-    with contextlib.suppress(KeyboardInterrupt):
-        _end_with_parent()
+    own_process.serve_until_stdin_closes(address, **({"ca": str(made.certificate)} if made else {}))
     server.shutdown()
-    file.close()
+    service.file.close()
     return 0
 
 
