@@ -18,12 +18,11 @@ from typing import Literal
 from opsctl.core.alerts import Alert, AlertState
 from opsctl.core.frozen import dataclass
 from opsctl.core.keys import dedup_key, key_of
+from opsctl.core.rules import GROUP as GROUP
 from opsctl.core.slo import Severity
 
 Comparison = Literal["=", "!=", "=~", "!~"]
 NOWHERE = "none"
-GROUP = "group/"
-"""A group's rule uid begins so; no rule file may use it."""
 _LOUDNESS = {Severity.PAGE: 0, Severity.TICKET: 1, Severity.SHOW: 2}
 
 
@@ -34,6 +33,7 @@ class Matcher:
     name: str
     comparison: Comparison
     value: str
+    pattern: str = ""  # of =~ and !~, as Python reads it; "" for the value as it is written
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether the labels fulfil it."""
@@ -44,17 +44,18 @@ class Matcher:
             case "!=":
                 return text != self.value
             case "=~":
-                return _expression(self.value).fullmatch(text) is not None
+                return _expression(self.pattern or self.value).fullmatch(text) is not None
             case "!~":
-                return _expression(self.value).fullmatch(text) is None
+                return _expression(self.pattern or self.value).fullmatch(text) is None
 
     def __str__(self) -> str:
-        return f'{self.name}{self.comparison}"{self.value}"'
+        value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.name}{self.comparison}"{value}"'
 
 
 @lru_cache(maxsize=1024)
 def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    return re.compile(pattern, re.DOTALL | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Route:
     key: str = ""
     hours: Hours | None = None
     group_by: tuple[str, ...] = ()
+    origin: str = ""  # path:line
 
     def takes(self, labels: Mapping[str, str], at: datetime) -> bool:
         """Whether an alert with these labels goes here now."""

@@ -15,6 +15,9 @@ from opsctl.core.memory import Remembered
 from opsctl.core.signals import Reason, Sample, Series, Signal
 from opsctl.core.slo import Origin, Severity, Slo
 
+GROUP = "group/"
+"""The rule uid of a group of alerts begins so; no rule of a file may use it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlertingRule:

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from opsctl import assets
 from opsctl.core.catalogue import Catalogue, Service
-from opsctl.files.context_reader import resolve_path
+from opsctl.files.backend_settings import resolve_path
 from opsctl.files.nodes import Node, Problems, Table, kind_words
 from opsctl.files.yaml_lines import read_yaml
 

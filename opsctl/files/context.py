@@ -205,15 +205,21 @@ class ContextSettings:
 
     def secrets(self) -> dict[str, Secret]:
         """Every secret by the dotted name of the setting that names it."""
+        servers = {**self.backends(), **{f"webhooks.{name}": one.backend for name, one in self.webhooks.items()}}
+        if self.alertmanager is not None:
+            servers["alertmanager"] = self.alertmanager
         out = {
-            f"{kind}.{_credential(b.credentials)}": b.credentials.secret
-            for kind, b in self.backends().items()
-            if b.credentials
+            f"{kind}.{_credential(server.credentials)}": server.credentials.secret
+            for kind, server in servers.items()
+            if server.credentials
         }
         if self.pagerduty is not None:
             out.update({f"pagerduty.routing_keys.{team}": key for team, key in self.pagerduty.routing_keys.items()})
             if self.pagerduty.rest is not None:
                 out["pagerduty.rest"] = self.pagerduty.rest.secret
+        if self.opsgenie is not None:
+            out.update({f"opsgenie.api_keys.{team}": key for team, key in self.opsgenie.api_keys.items()})
+        out.update({f"webhooks.{name}.signing": one.signing for name, one in self.webhooks.items() if one.signing})
         return out
 
 

@@ -21,8 +21,8 @@ _TOKENS = {"token_file": "text", "token_command": "text", "token_env": "text"}
 _BACKEND = {"url": "text", "ca_file": "text", "allow_http": "boolean", **_TOKENS}
 _SECTIONS: dict[str, dict[str, str]] = {
     "": {
-        "protected": "boolean",
-        **dict.fromkeys(("namespace", "state_dir", "catalogue"), "text"),
+        **dict.fromkeys(("protected", "console"), "boolean"),
+        **dict.fromkeys(("namespace", "state_dir", "catalogue", "silences"), "text"),
         **dict.fromkeys(("rules", "runbooks"), "list"),
     },
     "prometheus": _BACKEND,
@@ -30,6 +30,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "zipkin": _BACKEND,
     "elasticsearch": {**_BACKEND, "index": "list"},
     "pagerduty": dict.fromkeys(("events_url", "rest_url"), "text"),
+    "opsgenie": {"url": "text", "responders": "boolean"},
+    "alertmanager": _BACKEND,
     "limits": {
         **dict.fromkeys(("connect", "request", "cycle", "send", "body"), "text"),
         **dict.fromkeys(("concurrency", "series"), "integer"),
@@ -37,6 +39,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "paging": {
         **dict.fromkeys(("hold_open", "reopen_after", "repeat_interval", "not_after", "stale_after"), "text"),
         "runner": "integer",
+        "inhibit": "boolean",
     },
     "offsets": dict.fromkeys(("metrics", "traces", "logs"), "text"),
     "series": dict.fromkeys(("logs", "traces"), "text"),

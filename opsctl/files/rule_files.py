@@ -14,7 +14,7 @@ from typing import Literal
 from opsctl import assets
 from opsctl.core.frozen import dataclass
 from opsctl.errors import ConfigError
-from opsctl.files.context_reader import resolve_path
+from opsctl.files.backend_settings import resolve_path
 from opsctl.files.nodes import Node, Problems
 from opsctl.files.text import meant
 from opsctl.files.yaml_lines import read_yaml_all

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opsctl.core.catalogue import Catalogue
 from opsctl.core.frozen import dataclass
-from opsctl.core.rules import AlertingRule, RecordingRule, Rule
+from opsctl.core.rules import GROUP, AlertingRule, RecordingRule, Rule
 from opsctl.core.slo import Slo
 from opsctl.errors import ConfigError
 from opsctl.files.burn import read_windows
@@ -70,3 +70,6 @@ def _check_uids(rules: Sequence[Rule], problems: Problems) -> None:
             words = f"rule uid {rule.uid} stands twice, first in {first[rule.uid].origin}"
             problems.errors.append(ConfigError(rule.origin.path, rule.origin.line, words))
         first.setdefault(rule.uid, rule)
+        if rule.uid.startswith(GROUP):
+            words = f"rule uid {rule.uid}: those that begin with {GROUP} are of groups of alerts"
+            problems.errors.append(ConfigError(rule.origin.path, rule.origin.line, words, hint="choose another"))

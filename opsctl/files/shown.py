@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsctl.core.frozen import dataclass
 from opsctl.core.windows import format_duration
-from opsctl.files.context import Backend, Basic, ContextSettings, PagerDuty, Secret
+from opsctl.files.context import Backend, Basic, ContextSettings, Opsgenie, PagerDuty, Secret
 from opsctl.files.settings import Settings
 from opsctl.files.text import size_words
+
+if TYPE_CHECKING:
+    from opsctl.core.routing import Route
 
 _WORDS = {"file": "token_file", "command": "token_command", "env": "token_env"}
 
@@ -54,12 +58,48 @@ def _values(context: ContextSettings) -> Iterator[tuple[str, str]]:
         yield from ((f"{kind}.{key}", value) for key, value in _backend(backend))
     if context.pagerduty is not None:
         yield from ((f"pagerduty.{key}", value) for key, value in _pagerduty(context.pagerduty))
+    yield from _other_sinks(context)
+    for index, route in enumerate(context.routes):
+        yield from ((f"routes[{index}].{key}", value) for key, value in _route(route))
+    if context.silences is not None:
+        yield "silences", str(context.silences)
     for section in ("limits", "paging", "runbook_policy", "offsets", "series"):
         part = getattr(context, section)
         for field in fields(part):
             value = getattr(part, field.name)
             text = size_words(value) if (section, field.name) == ("limits", "body") else words(value)
             yield f"{section}.{field.name}", text
+
+
+def _other_sinks(context: ContextSettings) -> Iterator[tuple[str, str]]:
+    if context.opsgenie is not None:
+        yield from ((f"opsgenie.{key}", value) for key, value in _opsgenie(context.opsgenie))
+    if context.alertmanager is not None:
+        yield from ((f"alertmanager.{key}", value) for key, value in _backend(context.alertmanager))
+    for name, webhook in context.webhooks.items():
+        yield from ((f"webhooks.{name}.{key}", value) for key, value in _backend(webhook.backend))
+        if webhook.signing is not None:
+            yield _reference(f"webhooks.{name}.signing", webhook.signing)
+    yield "console", words(context.console)
+
+
+def _opsgenie(opsgenie: Opsgenie) -> Iterator[tuple[str, str]]:
+    yield "url", opsgenie.url
+    for team, secret in opsgenie.api_keys.items():
+        yield _reference(f"api_keys.{team}", secret)
+    yield "responders", words(opsgenie.responders)
+
+
+def _route(route: Route) -> Iterator[tuple[str, str]]:
+    if route.matchers:
+        yield "matchers", words(route.matchers)
+    yield "sink", route.sink
+    if route.key:
+        yield "key", route.key
+    if route.hours is not None:
+        yield "hours", str(route.hours)
+    if route.group_by:
+        yield "group_by", words(route.group_by)
 
 
 def _backend(backend: Backend) -> Iterator[tuple[str, str]]:

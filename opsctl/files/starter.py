@@ -20,6 +20,8 @@ namespace = "@NAME@"              # part of every incident's key: two environmen
 catalogue = "bundled:"            # the demo platform's services; your own: "services.yaml", beside this file
 rules = ["bundled:slo"]           # your own: ["alert_rules/"]
 runbooks = ["bundled:"]           # your own: ["runbooks/"]
+# silences = "silences.yaml"      # who is not told of what, and until when: `opsctl alert silence` writes into it
+# console = true                  # print what would be sent, on stderr
 
 [contexts.@KEY@.prometheus]
 url = "http://127.0.0.1:9090"     # anything that is not this machine wants https, or allow_http = true
@@ -30,6 +32,24 @@ url = "http://127.0.0.1:9090"     # anything that is not this machine wants http
 # [contexts.@KEY@.pagerduty]      # pages go to the key of the service's team, else to default
 # routing_keys = { default = { token_file = "/run/secrets/pd-default" } }
 # rest = { token_file = "/run/secrets/pd-rest", from = "oncall@example.net" }
+
+# [contexts.@KEY@.opsgenie]       # api.opsgenie.com, api.eu.opsgenie.com, or what Jira Service Management gives you
+# url = "https://api.opsgenie.com"
+# api_keys = { default = { token_file = "/run/secrets/opsgenie" } }
+# responders = false              # true: the alert's team is its responder
+
+# [contexts.@KEY@.alertmanager]   # as a backend above
+# url = "https://alertmanager.example.net"
+
+# [contexts.@KEY@.webhooks.chat]  # as a backend above; the sink's name is webhook/chat
+# url = "https://chat.example.net/hooks/opsctl"
+# signing = { token_file = "/run/secrets/chat-signing" }
+
+# [[contexts.@KEY@.routes]]       # the first that takes an alert has it; without one, pages go to the first sink
+# matchers = ['severity="ticket"']
+# sink = "webhook/chat"           # or pagerduty, opsgenie, alertmanager, console, none
+# hours = "Mon-Fri 09:00-17:00 Europe/Berlin"
+# group_by = ["service"]
 
 # [contexts.@KEY@.limits]         # these are the defaults
 # connect = "2s"
@@ -47,6 +67,7 @@ url = "http://127.0.0.1:9090"     # anything that is not this machine wants http
 # not_after = "1h"
 # stale_after = "10m"
 # runner = 0
+# inhibit = true                  # a note on the visible incident of a dependency, in place of a page
 
 # [contexts.@KEY@.offsets]        # evaluate so long ago, for data that comes late
 # metrics = "0s"

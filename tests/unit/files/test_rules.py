@@ -263,3 +263,13 @@ def test_a_foreign_service_is_noted(tmp_path: Path) -> None:
         f"{tmp_path}/a.rules.yaml:8: alert TooManyErrors names service elsewhere, which the catalogue does not have",
     )
     assert CATALOGUE.get("elsewhere") is None
+
+
+def test_the_uid_of_a_group_is_not_for_a_rule(tmp_path: Path) -> None:
+    """Groups of alerts have keys of their own: a rule with such a uid would share one."""
+    text = RULES.replace("        annotations:\n", "        annotations:\n          opsctl_rule_uid: group/pagerduty\n")
+    slo = SLO.replace("    team.example/x: y\n", "    opsctl.dev/rule-uid: group/x\n")
+    for name, document in (("a.rules.yaml", text), ("a.slo.yaml", slo)):
+        (found,) = wrong(tmp_path, {name: document})
+        assert "those that begin with group/ are of groups of alerts (choose another)" in found
+        (tmp_path / name).unlink()
