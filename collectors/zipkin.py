@@ -180,6 +180,11 @@ class ZipkinSource:
         version = self._version(begun + timeout_seconds)
         return Probe(self.name, self._address, True, True, message, version, skew, time.monotonic() - begun)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked of it."""
+        return self._client.closed
+
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""
         self._client.close()

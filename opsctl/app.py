@@ -18,7 +18,11 @@ from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
 from opsctl.files.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from opsctl.adapters.journal import SqliteJournal
+    from opsctl.adapters.journal.page_times import PageTimes
+    from opsctl.adapters.sinks.observed import OnDelivery
     from opsctl.adapters.telemetry import Telemetry
     from opsctl.core.routing import Routing
     from opsctl.core.runbooks import Runbook
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from opsctl.series.routing import OnUse
 
 
+_CLIENTS = ("metrics", "logs", "traces")
+
+
 @dataclass
 class Composition:
     """One opened configuration; `source` replaces the backend that it names (the demo's world, a test's)."""
@@ -45,6 +52,7 @@ class Composition:
     telemetry: Telemetry | None = None  # of opsctl itself: it sees what sources are asked
     log_source: LogSource | None = None  # replaces Elasticsearch as `source` does Prometheus
     trace_source: TraceSource | None = None  # replaces Jaeger or Zipkin
+    on_delivery: OnDelivery | None = None  # is told what became of each request to a sink
 
     @property
     def context(self) -> ContextSettings:
@@ -191,7 +199,12 @@ class Composition:
         """Where pages go, and what can be read back of them; none where the context names no sink."""
         from opsctl.adapters.sinks import open_sinks
 
-        return open_sinks(self.context, self.env, self.clock.now)
+        sinks = open_sinks(self.context, self.env, self.clock.now)
+        if self.on_delivery is None:
+            return sinks
+        from opsctl.adapters.sinks.observed import observed
+
+        return observed(sinks, self.on_delivery, self.clock.monotonic)
 
     @cached_property
     def routing(self) -> Routing:
@@ -232,17 +245,55 @@ class Composition:
 
     def close(self) -> None:
         """Drop connections and close the journal, where they were opened."""
-        opened = self.__dict__
-        if "metrics" in opened:
-            self.metrics.close()
-        if "logs" in opened:
-            self.logs.close()
-        if "traces" in opened:
-            self.traces.close()
-        if "sinks" in opened:
-            self.sinks.close()
-        if "_journal" in opened:
+        self._close_connections()
+        if "_journal" in self.__dict__:
             self._journal.close()
+
+    def _close_connections(self) -> None:
+        opened = self.__dict__
+        for name in (*_CLIENTS, "sinks"):
+            if name in opened:
+                opened[name].close()
+
+    # -- for what runs again and again
+
+    def renew(self) -> None:
+        """Make ready for another cycle: a backend that the last one hung up on is opened anew, the others stay."""
+        opened = self.__dict__
+        for name in _CLIENTS:
+            if name in opened and getattr(opened[name], "closed", False):
+                opened.pop(name).close()
+        for name in ("sources", "promql"):  # they keep what a run learned, and no connections
+            opened.pop(name, None)
+
+    def succeed(self, before: Composition) -> None:
+        """Go on in the place of another one, whose connections are closed; a journal of the same place stays open."""
+        mine, theirs = self.context, before.context
+        same = (mine.state_dir, mine.namespace) == (theirs.state_dir, theirs.namespace)
+        if same and "_journal" in before.__dict__:
+            self.__dict__["_journal"] = before.__dict__.pop("_journal")
+        elif not same:
+            self.journal()
+        self.telemetry, self.on_delivery = before.telemetry, before.on_delivery
+        before.close()
+
+    def mend_journal(self) -> bool:
+        """Open the journal's file again; false, and nothing changes, where that is not to be had."""
+        from opsctl.adapters.journal import open_journal
+
+        fresh = open_journal(self.context.state_dir, self.context.namespace, self.clock)
+        if fresh.problem is not None:
+            fresh.close()
+            return False
+        self._journal.close()
+        self.__dict__["_journal"] = fresh
+        return True
+
+    def page_times(self, since: datetime) -> tuple[PageTimes, ...]:
+        """When each page that is open, or ended after `since`, was decided, accepted and seen."""
+        from opsctl.adapters.journal.page_times import page_times
+
+        return page_times(self._journal, since)
 
 
 def endpoint(backend: Backend, env: Mapping[str, str], *, token: str = "Bearer") -> Endpoint:

@@ -174,6 +174,11 @@ class ElasticsearchSource:
         took = time.monotonic() - begun
         return Probe(self.name, self._address, True, True, said, version, took_seconds=took, usable=count > 0)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked of it."""
+        return self._wire.closed
+
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""
         self._pages.close()

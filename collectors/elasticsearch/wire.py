@@ -123,6 +123,11 @@ class Wire:
             said = one_line(f"{type(wrong).__name__}: {wrong}", 120)
             raise HttpProblem(Reason.MALFORMED, f"the client cannot use the answer: {said}") from wrong
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked of it."""
+        return self._http.closed
+
     def close(self) -> None:
         """Cut every connection."""
         self._http.close()

@@ -184,6 +184,11 @@ class JaegerSource:
         message = f"answers, has traces of {count} service{'' if count == 1 else 's'}"
         return Probe(self.name, self._address, True, True, message, "", skew, time.monotonic() - begun)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked of it."""
+        return self._client.closed
+
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""
         self._client.close()

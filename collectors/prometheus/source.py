@@ -147,6 +147,11 @@ class PrometheusSource:
         took = time.monotonic() - begun
         return Probe(self.name, self._address, True, True, "answers PromQL", version, round(skew, 3), took)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be asked of it."""
+        return self._client.closed
+
     def close(self) -> None:
         """Drop connections, also ones in use: their readings become `Failed(deadline)`."""
         self._client.close()

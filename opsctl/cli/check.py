@@ -15,10 +15,8 @@ from opsctl.errors import ExitCode, UsageError, worst
 
 if TYPE_CHECKING:
     from opsctl.adapters.telemetry import Attributes
-    from opsctl.core.replay import SentRecord
     from opsctl.engine import CycleReport
-    from opsctl.schedule import Once, World
-    from opsctl.sender import SendReport
+    from opsctl.schedule import Once
     from opsctl.views.check import Result
 
 Outputs = Annotated[
@@ -95,6 +93,7 @@ def _checked(
     """Evaluate the rules now, or at another time."""
     from opsctl.schedule import finish, run_once
     from opsctl.views.check import conditions
+    from opsctl.views.result import result_of
 
     composition = run.composition
     when = past("--at", at, composition.clock.now()) if at is not None else None
@@ -117,66 +116,19 @@ def _checked(
     if once.action_failed:
         held |= {ExitCode.ACTION}
     finish(world, once, worst(held))
-    return _result(run, once, world, held, fail_on, on_unknown, live=when is None)
+    live, context = when is None, composition.context
+    return result_of(once, world, context, held, fail_on=fail_on, on_unknown=on_unknown, live=live)
 
 
 def _observe(run: Frame, once: Once, note: Callable[[Attributes], None]) -> None:
     """What opsctl's own telemetry says of a cycle."""
     if run.telemetry is None:
         return
-    from opsctl.views.check import counts
+    from opsctl.views.result import told
 
-    states = {state.value.lower(): n for state, n in counts(once.report.verdicts).items()}
+    states, events = told(once)
     note({f"opsctl.rules.{state}": n for state, n in states.items()})
-    sent = _sent(once.sent) if once.sent is not None else None
-    events = {} if sent is None else {name: getattr(sent, name) for name in ("accepted", "left", "dead")}
     run.telemetry.cycle(once.report.took_seconds, states, events)
-
-
-def _result(
-    run: Frame, once: Once, world: World, held: frozenset[ExitCode], fail_on: str, on_unknown: str, *, live: bool
-) -> Result:
-    from opsctl.core.replay import BackendRecord
-    from opsctl.views.check import Result
-
-    report, context = once.report, run.composition.context
-    ended = world.clock.now() if live else None
-    well = ExitCode.ACTION not in held
-    return Result(
-        at=report.at,
-        verdicts=report.verdicts,
-        stale=report.stale,
-        backends=tuple(
-            BackendRecord(b.name, b.status, b.error, b.took_seconds, b.queries, b.auth_failed, b.signal)
-            for b in report.backends
-        ),
-        took_seconds=report.took_seconds,
-        context=context.name,
-        namespace=context.namespace,
-        held=held,
-        incidents=once.incidents,
-        problems=(*once.problems, *once.warnings),
-        sent=_sent(once.sent) if once.sent is not None else None,
-        fail_on=fail_on,
-        on_unknown=on_unknown,
-        banner=_unsent(once.sent) if once.sent is not None and once.sent.failed else None,
-        ended=ended,
-        last_success=ended if well or not live else world.journal.last_success(),
-    )
-
-
-def _sent(sent: SendReport) -> SentRecord:
-    from opsctl.core.replay import SentRecord
-
-    return SentRecord(len(sent.accepted), len(sent.left), len(sent.dead), len(sent.never_delivered))
-
-
-def _unsent(sent: SendReport) -> str:
-    """The banner: a page that nobody got is louder than a resolve that is late."""
-    rows = (*sent.left, *sent.dead, *sent.never_delivered)
-    if any(row.action == "trigger" for row in rows):
-        return "A PAGE DID NOT GET THROUGH: tell the on-call by another way; `opsctl incident ls` shows which"
-    return "a resolve or an acknowledgement did not get through; the next run sends it again"
 
 
 def _end(run: Frame, result: Result, wanted: Sequence[Target], evidence: str | None = None) -> None:

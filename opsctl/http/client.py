@@ -101,6 +101,11 @@ class Client:
         self._refuse(answer)
         return answer
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, also by a cycle that hung up: nothing more can be asked of it."""
+        return self._closed
+
     def close(self) -> None:
         """Cut every connection, also those in use: their requests end as `deadline`."""
         with self._lock:

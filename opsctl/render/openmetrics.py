@@ -24,19 +24,24 @@ Family = tuple[str, str, list[Sample]]
 
 def openmetrics(result: Result, version: str) -> str:
     """One document; samples of a family stand together, each label set once."""
-    common = {"context": result.context, "namespace": result.namespace}
     out = []
-    for name, words, samples in (*_run(result, version), *_backends(result), *_rules(result), *_slos(result)):
-        if not samples:
-            continue
+    for name, words, samples in families(result, version):
         out += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        seen = set()
-        for labels, value in samples:
-            shown = _labels({**common, **labels})
-            if shown not in seen and value == value:
-                seen.add(shown)
-                out.append(f"{name}{{{shown}}} {_number(value)}")
+        out += [f"{name}{{{_labels(labels)}}} {_number(value)}" for labels, value in samples]
     return "\n".join([*out, "# EOF"]) + "\n"
+
+
+def families(result: Result, version: str) -> Iterator[Family]:
+    """Every gauge that has samples, each label set once; label values are safe to print, and not escaped yet."""
+    common = {"context": clean(result.context), "namespace": clean(result.namespace)}
+    for name, words, samples in (*_run(result, version), *_backends(result), *_rules(result), *_slos(result)):
+        found: dict[tuple[str, ...], Sample] = {}
+        for labels, value in samples:
+            if value == value:
+                shown = {**common, **{label: clean(text) for label, text in labels.items()}}
+                found.setdefault(tuple(shown.values()), (shown, value))
+        if samples:
+            yield name, words, list(found.values())
 
 
 def _labels(labels: dict[str, str]) -> str:
@@ -44,7 +49,7 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return clean(text).replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _number(value: float) -> str:
