@@ -14,12 +14,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from opsctl.adapters.journal import SqliteJournal
+from opsctl.core.keys import key_of
 from tests.e2e.kill_launcher import MINUTES
 from tests.e2e.power_loss import Disk, Event, Image, Said, moments, write_image
 from tests.e2e.power_loss_shim import Recorder
@@ -35,9 +36,11 @@ from tests.e2e.power_loss_story import (
     ToldJournal,
     World,
     dump,
+    triggered,
+    write_first_journal,
     wrongly_paged,
 )
-from tests.unit.paging.world import SteppedClock
+from tests.unit.paging.world import SteppedClock, alert
 
 FOLDER = "state"
 FILE = f"{FOLDER}/journal.sqlite3"
@@ -47,10 +50,12 @@ PLOTS = {
     "cron": "each run opens the journal and closes it",
     "daemon": "one process, with checkpoints and a vacuum on the way; somebody else made the folder and synced nothing",
     "corrupt": "the file that is there is no journal",
+    "upgraded": "the file that is there is of the first opsctl, with an open incident",
     "twice": "the power fails again while the story goes on",
 }
-MOST_MOMENTS = {"cron": 450, "daemon": 450, "corrupt": 180}
+MOST_MOMENTS = {"cron": 400, "daemon": 400, "corrupt": 180, "upgraded": 180}
 SECOND_LOSSES = 12
+LATE = ((30, 40), (90, 100))  # the minutes of the runs after a longer loss; `not_after` is one hour
 GO_ON_EVERY = 4  # of the states that differ on the disk; of those that differ in what they mean, from each
 
 
@@ -105,7 +110,8 @@ def record(plot: str, fault: Fault, root: Path, before: Image | None = None, sta
         if daemon:
             os.mkdir(root / FOLDER)
         story = Story(opened, remote, recorder.say, one_process=daemon)
-        story.run(start.minute, 1 if plot == "corrupt" else MINUTES[-1])
+        last = 1 if plot in ("corrupt", "upgraded") else MINUTES[-1]
+        story.run([minute for minute in MINUTES if start.minute <= minute <= last])
     said = [event.what for event in recorder.events if isinstance(event, Said)]
     states = [start.states[0], *(what.rows for what in said if isinstance(what, Committed))]
     return Recording(before, replace(start, states=states), recorder.events)
@@ -187,9 +193,8 @@ class Examiner:
         self.found.add(where, self._promises(image, reopened, world))
         then = (reopened.rows, tuple(world.arrived), world.minute)
         if then not in self._continued or (new and self.found.reopened % GO_ON_EVERY == 0):
+            self._go_on(where, image, reopened, world, late=then not in self._continued)
             self._continued.add(then)
-            self.found.continued += 1
-            self.found.add(where, self._go_on(image, world))
 
     def _promises(self, image: Image, reopened: Reopened, world: World) -> Iterator[str]:
         if self.evidence and self.evidence not in image.values():
@@ -206,12 +211,26 @@ class Examiner:
     def reopen(self, image: Image) -> Reopened:
         """What a journal finds."""
         with self._disk(image) as folder:
-            journal = SqliteJournal(Path(folder) / FOLDER, NAMESPACE, SteppedClock().now)
-            found = Reopened(journal.read(dump), journal.problem, journal.integrity())
+            try:
+                journal = SqliteJournal(Path(folder) / FOLDER, NAMESPACE, SteppedClock().now)
+                found = Reopened(journal.read(dump), journal.problem, journal.integrity())
+            except Exception as wrong:  # noqa: BLE001 - whatever it is, a journal that does not open is a finding
+                return Reopened(frozenset(), f"{type(wrong).__name__}: {wrong}", ())
             journal.close()
             return found
 
-    def _go_on(self, image: Image, world: World) -> Iterator[str]:
+    def _go_on(self, where: str, image: Image, reopened: Reopened, world: World, *, late: bool) -> None:
+        """The power is back at once; it is also back late, when all is over, or so late that nothing is sent."""
+        at_once = [minute for minute in MINUTES if minute >= world.minute]
+        self._end(f"{where}, at once", image, world, at_once, KEYS)
+        for minutes in LATE if late else ():
+            self._end(f"{where}, minute {minutes[0]}", image, world, minutes, triggered(reopened.rows))
+
+    def _end(self, where: str, image: Image, world: World, when: Sequence[int], expected: Set[str]) -> None:
+        self.found.continued += 1
+        self.found.add(where, self._wrong_at_the_end(image, world, when, expected))
+
+    def _wrong_at_the_end(self, image: Image, world: World, when: Sequence[int], expected: Set[str]) -> Iterator[str]:
         remote = Remote(lambda _: None, world.arrived)
         with self._disk(image) as folder:
             path = Path(folder) / FOLDER
@@ -219,12 +238,12 @@ class Examiner:
                 lambda clock: SqliteJournal(path, NAMESPACE, clock.now), remote, lambda _: None, self.one_process
             )
             try:
-                problem = story.run(world.minute)
+                problem = story.run(when)
             except Exception as wrong:  # noqa: BLE001 - whatever it is, a run that cannot go on is a finding
                 yield f"going on: {type(wrong).__name__}: {wrong}"
                 return
         yield from self._said(problem, world)
-        yield from wrongly_paged(remote.arrived, KEYS)
+        yield from wrongly_paged(remote.arrived, expected - story.undelivered)
 
     def _disk(self, image: Image) -> tempfile.TemporaryDirectory[str]:
         folder = tempfile.TemporaryDirectory(dir=self.scratch)
@@ -240,12 +259,21 @@ def examine(plot: str, fault_name: str, part: int, parts: int) -> Findings:
         scratch = Path(folder).resolve()
         (scratch / "recorded").mkdir()
         examiner = Examiner(plot, scratch)
-        recording = record("cron" if plot == "twice" else plot, fault, scratch / "recorded")
+        before, start = _upgrade(examiner) if plot == "upgraded" else (None, None)
+        recording = record("cron" if plot == "twice" else plot, fault, scratch / "recorded", before, start)
         if plot == "twice":
             _second_losses(examiner, recording, part, parts)
         else:
             examiner.examine(recording, fault.lies, moments(recording.events, MOST_MOMENTS[plot])[part::parts])
         return examiner.found
+
+
+def _upgrade(examiner: Examiner) -> tuple[Image, World]:
+    """The first opsctl's journal, and the world that knows of its page."""
+    path = examiner.scratch / "first.sqlite3"
+    write_first_journal(path)
+    before: Image = {FOLDER: None, FILE: path.read_bytes()}
+    return before, World([examiner.reopen(before).rows], arrived=[("trigger", key_of(NAMESPACE, alert("pay")))])
 
 
 def _second_losses(examiner: Examiner, first: Recording, part: int, parts: int) -> None:

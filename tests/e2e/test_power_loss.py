@@ -48,7 +48,9 @@ def _found(plot: str, fault: str, parts: Sequence[int], of: int) -> dict[str, An
     return {"broken": dict(broken), "first": first, **total}
 
 
-@pytest.mark.parametrize(("plot", "least"), [("cron", 2000), ("daemon", 2000), ("corrupt", 800), ("twice", 300)])
+@pytest.mark.parametrize(
+    ("plot", "least"), [("cron", 2000), ("daemon", 2000), ("corrupt", 800), ("upgraded", 800), ("twice", 300)]
+)
 def test_a_power_loss_at_any_moment_takes_nothing_that_was_sent_or_said(plot: str, least: int) -> None:
     """Committed alerts, begun attempts, accepted rows, printed incidents; and the story goes on to its end from it."""
     found = _found(plot, "none", (0, 1), 2)
@@ -72,7 +74,7 @@ def test_a_power_loss_at_any_moment_takes_nothing_that_was_sent_or_said(plot: st
     ],
 )
 def test_a_disk_or_a_journal_that_keeps_less_is_noticed(fault: str, noticed: set[str]) -> None:
-    found = _found("cron", fault, (3,), 24)
+    found = _found("cron", fault, (3, 27), 48)
     assert noticed <= found["broken"].keys(), f"{found['moments']} moments, {found['images']} states: {found['broken']}"
 
 
