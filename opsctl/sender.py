@@ -20,7 +20,7 @@ from types import FrameType
 
 from opsctl.core.events import encode, minimal
 from opsctl.core.frozen import dataclass
-from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, heads, next_row, triage, wait_seconds
+from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, due_at, heads, next_row, triage, wait_seconds
 from opsctl.core.routing import split_target
 from opsctl.errors import Refused
 from opsctl.ports import Clock, Delivery, Outbox, Sink, SinkEvent, Sinks
@@ -117,7 +117,7 @@ class _Drain:
         firsts = [self._held_back(row) for row in heads(rows.values())]
         row = next_row(firsts, now)
         if row is None:
-            wait = (min(first.due for first in firsts) - now) / timedelta(seconds=1)
+            wait = (min(due_at(first, now) for first in firsts) - now) / timedelta(seconds=1)
             if wait >= left:
                 return False
             self.clock.sleep(wait)

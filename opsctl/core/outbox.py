@@ -17,6 +17,8 @@ Action = Literal["trigger", "acknowledge", "resolve", "note"]
 
 FIRST_WAIT_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 60.0
+LONGEST_RETRY_AFTER = timedelta(seconds=600)
+"""No answer can silence a page for longer."""
 RATE_PER_SECOND = 100 / 60
 BURST = 20.0
 """With 100 a minute and a burst of 20, no minute ever holds more than PagerDuty's 120."""
@@ -113,15 +115,10 @@ def _triage_episode(rows: list[OutboxRow], now: datetime) -> list[Dropped]:
                 out.extend([drop] if drop else [])
             case "acknowledge":
                 out.extend(_late_acknowledge(row, over=resolved, late=late))
-            case "note" if late:
-                out.append(Dropped(row, RowState.SUPERSEDED, "a note, too old"))
             case "note":
-                pass
+                out.extend([Dropped(row, RowState.SUPERSEDED, "a note, too old")] if late else [])
             case "resolve":
-                if unsent and not row.attempted:
-                    out.append(Dropped(row, RowState.SUPERSEDED, "its trigger never left"))
-                elif row.priority == Priority.SWEEP and late:
-                    out.append(Dropped(row, RowState.SUPERSEDED, "a sweep of a new journal, too old"))
+                out.extend(_needless_resolve(row, unsent=unsent, late=late))
     return out
 
 
@@ -133,6 +130,14 @@ def _late_trigger(row: OutboxRow, *, over: bool, late: bool) -> Dropped | None:
     if late:
         return Dropped(row, RowState.DEAD, f"not accepted in {row.attempts} attempts, and over now", loud=True)
     return None  # the outcome of an attempt is unknown: trigger and resolve both go
+
+
+def _needless_resolve(row: OutboxRow, *, unsent: bool, late: bool) -> list[Dropped]:
+    if unsent and not row.attempted:
+        return [Dropped(row, RowState.SUPERSEDED, "its trigger never left")]
+    if row.priority == Priority.SWEEP and late:
+        return [Dropped(row, RowState.SUPERSEDED, "a sweep of a new journal, too old")]
+    return []
 
 
 def _late_acknowledge(row: OutboxRow, *, over: bool, late: bool) -> list[Dropped]:
@@ -158,9 +163,15 @@ def heads(rows: Iterable[OutboxRow]) -> list[OutboxRow]:
     return [*(queue[0] for queue in queues.values()), *(row for row in known if row.action == "note")]
 
 
+def due_at(row: OutboxRow, now: datetime) -> datetime:
+    """When a row may go: a time that only a clock that went back can explain is now."""
+    unsent = not row.attempted and row.created > now
+    return now if unsent or row.due - now > LONGEST_RETRY_AFTER else row.due
+
+
 def next_row(firsts: Sequence[OutboxRow], now: datetime) -> OutboxRow | None:
     """The one of the keys' heads to send now: the most urgent that is due, then the oldest."""
-    due = [row for row in firsts if row.due <= now]
+    due = [row for row in firsts if due_at(row, now) <= now]
     return min(due, key=lambda row: (row.priority, row.id), default=None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from types import MappingProxyType
 
@@ -44,8 +44,8 @@ def plan(
     work = _Work(before, cycle, count(next_episode), frozenset(one.key for one in closings))
     active = routed(cycle.alerts, namespace, cycle.routing, cycle.at)
     for key, one in active.items():
-        work.active(one, before.get(key))
-    for key, was in before.items():
+        work.active(one, work.before.get(key))
+    for key, was in work.before.items():
         if key not in active:
             work.missing(was)
     for closing in closings:
@@ -63,7 +63,7 @@ class _Work:
     def __init__(
         self, before: Mapping[str, JournalAlert], cycle: Cycle, numbers: Iterator[int], closing: frozenset[str]
     ) -> None:
-        self.before = before
+        self.before = {key: _in_the_past(one, cycle.at) for key, one in before.items()}
         self.cycle = cycle
         self.numbers = numbers
         self.closing = closing
@@ -194,9 +194,9 @@ class _Work:
         routing = self.cycle.routing
         needed = routing.dependencies.get(one.alert.service, frozenset()) if routing.inhibit else frozenset()
         for other in self.before.values():
-            if other.alert.service in needed and other.alert.service != one.alert.service:
-                if other.alert.severity is Severity.PAGE and visible_now(other, self.cycle.seen, self.cycle.at):
-                    return other
+            theirs = other.alert.service in needed and other.alert.severity is Severity.PAGE
+            if theirs and visible_now(other, self.cycle.seen, self.cycle.at):
+                return other
         return None
 
     def _repeat(self, now: JournalAlert, one: Routed, news: str, *, missing: bool) -> JournalAlert:
@@ -311,6 +311,13 @@ class _Work:
     def _change(self, now: JournalAlert, kind: str, text: str) -> None:
         if now.episode is not None:
             self.changes.append(Change(now.key, now.episode, kind, text))  # type: ignore[arg-type]
+
+
+def _in_the_past(was: JournalAlert, at: datetime) -> JournalAlert:
+    """A clock that went back must not make anybody wait for it: what lies ahead counts as now."""
+    times = ("triggered", "closed", "under_since")
+    ahead = {name: at for name in times if (when := getattr(was, name)) is not None and when > at}
+    return replace(was, **ahead) if ahead else was
 
 
 def _uids(was: JournalAlert) -> frozenset[str]:

@@ -259,6 +259,12 @@ def _record_sighting(db: sqlite3.Connection, sighting: Sighting) -> None:
         (state, at, sighting.id, *values),
     )
     if sighting.status == "resolved":
+        # A trigger that still waited, or whose reply was lost, would open it again behind the back of who closed it.
+        db.execute(
+            f"UPDATE outbox SET state = 'superseded', reason = 'closed on the far side', ended = ? WHERE {where}"
+            " AND action IN ('trigger', 'acknowledge', 'note') AND state IN ('queued', 'attempted')",
+            (at, *values),
+        )
         db.execute(
             f"UPDATE outbox SET state = 'resolved', resolved = ? WHERE {where} AND action = 'resolve'"
             " AND state = 'accepted'",
@@ -266,6 +272,13 @@ def _record_sighting(db: sqlite3.Connection, sighting: Sighting) -> None:
         )
         db.execute("UPDATE episodes SET confirmed = coalesce(confirmed, ?) WHERE episode = ?", (at, sighting.episode))
     elif sighting.status == "triggered":
+        # The reply was lost, the event was not.
+        db.execute(
+            "UPDATE outbox SET state = 'visible', accepted = coalesce(accepted, ?), visible = coalesce(visible, ?),"
+            f" ended = coalesce(ended, ?), remote_id = ?, via = CASE via WHEN '' THEN route ELSE via END WHERE {where}"
+            " AND action = 'trigger' AND state = 'attempted'",
+            (at, at, at, sighting.id, *values),
+        )
         db.execute(
             "UPDATE episodes SET visible = coalesce(visible, ?), remote_id = ?, remote_url = ? WHERE episode = ?",
             (at, sighting.id, sighting.url, sighting.episode),
