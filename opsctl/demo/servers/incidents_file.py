@@ -141,7 +141,8 @@ class IncidentsFile:
 
     def _act(self, integration: str, key: str, event: Mapping[str, Any]) -> Applied:
         found = self._db.execute(
-            "SELECT * FROM incidents WHERE integration = ? AND dedup_key = ? AND status != 'resolved'",
+            "SELECT * FROM incidents WHERE integration = ? AND dedup_key = ? AND status != 'resolved'"
+            " ORDER BY number DESC",  # two of a key are open where an old one was opened again by hand
             (integration, key),
         ).fetchone()
         agent = Agent("service", integration)

@@ -124,6 +124,9 @@ def read_account(document: object) -> Account:
     users = tuple(_user(one) for one in document.get("users") or _USERS)
     emails = {one.email for one in users}
     named: Mapping[str, Sequence[str]] = document.get("services") or {name: [name] for name in keys}
+    for name, own in named.items():
+        if lacking := [one for one in own if one not in keys]:
+            raise BadAccount(f"services: {name} has an integration {lacking[0]} without a routing key")
     services = tuple(Service(identity("service", name), name, tuple(own)) for name, own in named.items())
     on_calls = tuple(_on_call(one, emails) for one in document.get("on_call") or _default_on_calls(users))
     tokens = tuple(_token(name, one, emails) for name, one in (document.get("tokens") or {}).items())
@@ -143,6 +146,8 @@ def _user(written: object) -> User:
 def _on_call(written: object, emails: set[str]) -> OnCall:
     if not isinstance(written, Mapping) or written.get("user") not in emails:
         raise BadAccount("on_call: expected objects with the e-mail address of one of the users")
+    if unknown := [name for name in written if name not in OnCall._fields]:
+        raise BadAccount(f"on_call: unknown member {unknown[0]!r}; known: {', '.join(OnCall._fields)}")
     return OnCall(**written)
 
 

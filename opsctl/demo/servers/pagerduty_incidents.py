@@ -28,7 +28,7 @@ _INCLUDES = (
     "first_trigger_log_entries", "priorities", "services", "teams", "users",
 )  # fmt: skip
 _SORTED_BY = {
-    "incident_number": "number", "created_at": "created_at", "resolved_at": "resolved_at", "urgency": "severity = ''",
+    "incident_number": "number", "created_at": "created_at", "resolved_at": "resolved_at", "urgency": "'high'",
 }  # fmt: skip
 _MAY_CHANGE = (
     "id", "type", "status", "resolution", "title", "priority", "escalation_level", "assignments", "incident_type",
@@ -63,7 +63,7 @@ class Incidents:
     def _where(self, query: Query) -> tuple[str, dict[str, Any]]:
         parts, values = ["1"], dict[str, Any]()
         if within := queries.created(query, self._file.clock.now()):
-            parts.append("created_at >= :since AND created_at < :until")
+            parts.append("created_at >= :since AND created_at <= :until")
             values |= {"since": _comparable(within.since), "until": _comparable(within.until)}
         if key := queries.one(query, "incident_key"):
             parts.append("dedup_key = :key")
