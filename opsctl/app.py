@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,6 +53,7 @@ class Composition:
     telemetry: Telemetry | None = None  # of opsctl itself: it sees what sources are asked
     log_source: LogSource | None = None  # replaces Elasticsearch as `source` does Prometheus
     trace_source: TraceSource | None = None  # replaces Jaeger or Zipkin
+    rehearsing: bool = False  # nothing is written and nobody is told
     on_delivery: OnDelivery | None = None  # is told what became of each request to a sink
 
     @property
@@ -199,16 +201,27 @@ class Composition:
         """Where pages go, and what can be read back of them; none where the context names no sink."""
         from opsctl.adapters.sinks import open_sinks
 
-        sinks = open_sinks(self.context, self.env, self.clock.now)
+        sinks = open_sinks(self.context, self.env, self.clock.now, lambda backend: endpoint(backend, self.env), _say)
         if self.on_delivery is None:
             return sinks
         from opsctl.adapters.sinks.observed import observed
 
         return observed(sinks, self.on_delivery, self.clock.monotonic)
 
-    @cached_property
+    def rehearse(self, say: Callable[[str], None]) -> None:
+        """From here on act on a copy of the journal in memory, and say what would be sent in place of sending it."""
+        from opsctl.adapters.journal.rehearsal import Rehearsal
+        from opsctl.adapters.sinks.console import Console
+        from opsctl.ports import Sinks
+
+        real = self.sinks
+        self._journal = Rehearsal(self.context.state_dir, self.context.namespace, self.clock.now)
+        self.sinks = Sinks({name: Console(say, name) for name in real.by_name}, real.fallbacks, real.readers)
+        self.rehearsing = True
+
+    @property
     def routing(self) -> Routing:
-        """Who is told of what, as the configuration and its silences say."""
+        """Who is told of what, as the configuration says and its silences say now: they are read each time."""
         from opsctl.files.routing import load_routing
 
         return load_routing(self.context, self.catalogue)
@@ -232,7 +245,7 @@ class Composition:
             policy=Policy(paging.hold_open, paging.reopen_after, paging.repeat_interval, paging.not_after),
             offsets={Signal(one): getattr(self.context.offsets, one) for one in Signal},
             send=limits.send,
-            runner=paging.runner,
+            runner=0 if self.rehearsing else paging.runner,  # who writes nothing waits for nobody
         )
 
     def runbook_world(self, person: Person, book: Runbook) -> RunbookWorld:
@@ -341,6 +354,13 @@ def _runbook_secret(book: Runbook, name: str, env: Mapping[str, str]) -> str:
             return resolve(Secret("command", secret.reference, origin=origin), env)
         case _:
             return resolve(Secret("env", secret.reference, origin=origin), env)
+
+
+def _say(line: str) -> None:
+    """One line of any text on stderr, safe for a terminal."""
+    from opsctl.render.text import clean
+
+    sys.stderr.write(clean(line) + "\n")
 
 
 def telemetry(env: Mapping[str, str]) -> tuple[Telemetry | None, str | None]:

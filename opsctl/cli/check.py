@@ -33,6 +33,9 @@ Outputs = Annotated[
 def check(
     services: Services = None,
     notify: bool = typer.Option(False, "--notify", help="Record the result and page: the cron line."),
+    dry_run: bool = typer.Option(
+        False, "-n", "--dry-run", help="With --notify: write nothing, send nothing, print on stderr what would be sent."
+    ),
     fail_on: str | None = typer.Option(
         None, "--fail-on", metavar="page|ticket", help="The mildest finding that exits 1; default page."
     ),
@@ -60,6 +63,8 @@ def check(
     _expect("--exit-style", exit_style, ("opsctl", "nagios"))
     _expect("--fail-on", fail_on, ("page", "ticket"))
     _expect("--on-unknown", on_unknown, ("fail", "warn", "ignore"))
+    if dry_run and not notify:
+        raise UsageError("--dry-run prints what --notify would send: add --notify")
     wanted = targets(run, output, json, evidence)
     if replay is not None:
         from opsctl.cli.check_replay import judged_again
@@ -70,7 +75,12 @@ def check(
         return
     if at is not None and notify:
         raise UsageError("--at looks at another time and --notify pages now: leave one of them out")
-    result = _checked(run, services, notify, at, fail_on or "page", on_unknown or "fail")
+    if dry_run:
+        from opsctl.cli.check_dry import rehearsed
+
+        result = rehearsed(run, lambda: _checked(run, services, True, None, fail_on or "page", on_unknown or "fail"))
+    else:
+        result = _checked(run, services, notify, at, fail_on or "page", on_unknown or "fail")
     _end(run, result, wanted, evidence)
     run.composition.close()
 
