@@ -477,6 +477,26 @@ def test_a_closed_alert_is_not_the_newest_where_a_newer_one_could_not_be_asked_f
     assert (dict(seen.incidents), seen.absent) == ({}, frozenset())
 
 
+def test_more_keys_than_there_is_time_for_are_no_problem_and_not_called_absent(own: Far) -> None:
+    opened(own, "opsctl/there")
+    own.faults({"match": {"action": "get"}, "do": "slow", "seconds": 0.15})
+    keys = ["opsctl/there", *(f"opsctl/never-{number}" for number in range(50))]
+    seen = reader(own).look(keys, {}, timeout_seconds=0.8)
+    assert (seen.problem, seen.complete, set(seen.incidents)) == (None, True, {"opsctl/there"})
+    assert seen.absent == set(keys[1 : 1 + len(seen.absent)])
+    assert 0 < len(seen.absent) < 50
+
+
+def test_a_key_that_was_renewed_is_read_again_for_the_next_look(own: Far) -> None:
+    current = ["00000000-0000-0000-0000-000000000000"]
+    look = OpsgenieReader(Account({"default": lambda: current[0]}, own.local.address), lambda: datetime.now(UTC)).look
+    refused = look([], {})
+    assert refused.problem is not None
+    assert "401" in refused.problem
+    current[0] = KEY
+    assert look([], {}).problem is None
+
+
 ODD: list[bytes] = [
     b"",
     b"<html>",

@@ -19,6 +19,7 @@ from opsctl.adapters.sinks.answers import line, said
 from opsctl.adapters.sinks.opsgenie import ALERTS, NAME, SOURCE, Account, alias_of
 from opsctl.core.keys import PREFIX
 from opsctl.core.seen import Seen, SeenIncident
+from opsctl.core.signals import Reason
 from opsctl.errors import OpsctlError
 from opsctl.http import Client, HttpProblem
 
@@ -58,8 +59,11 @@ class OpsgenieReader:
         ids: dict[str, list[str]] = {}
         for identity, key in known.items():
             ids.setdefault(key, []).append(identity)
+        look.searching = False
         for key in wanted:
             look.ask(clients, key, ids.get(key, ()))
+        for client in look.refused:
+            self._account.forget(client)
         return Seen(
             at,
             MappingProxyType(look.incidents),
@@ -93,7 +97,9 @@ class _Look:
         self.incidents: dict[str, SeenIncident] = {}
         self.absent: set[str] = set()
         self.problems: list[str] = []
-        self.unread = False  # an API key that could not be had, or that may not read
+        self.unread = False  # there is an API key that could not be had
+        self.refused: list[Client] = []  # whose API key was not accepted
+        self.searching = True
         self._web = web
         self._until = until
         self._stopped: set[int] = set()
@@ -159,12 +165,14 @@ class _Look:
         if id(client) in self._stopped:
             return None
         if left < _LEAST_SECONDS:
-            self._stop(client, "not everything was read in time")
+            self._stop(client, "not everything was read in time" if self.searching else "")
             return None
         try:
             answer = client.get(path, params, timeout_seconds=left)
         except HttpProblem as wrong:
-            self._stop(client, str(wrong))
+            late = wrong.reason is Reason.DEADLINE and not self.searching
+            self._stop(client, "" if late else str(wrong))
+            self.refused += [client] if wrong.status == 401 else []
             return None
         body = _object(answer.body)
         if answer.status == 200 and body is not None:
@@ -175,8 +183,9 @@ class _Look:
         return None
 
     def _stop(self, client: Client, why: str) -> None:
+        """Ask no more with this key; that the time is over for single keys is no problem, and "" here."""
         self._stopped.add(id(client))
-        self.problems.append(line(why))
+        self.problems += [line(why)] if why else []
 
 
 def _object(raw: bytes) -> Mapping[str, Any] | None:
