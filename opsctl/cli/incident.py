@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
+from opsctl.cli.incident_history import timeline, why_not
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
 from opsctl.errors import ActionError, ExitCode, Refused, UsageError
 
@@ -66,14 +67,14 @@ def show(incident: Selector, output: Output = None, json: Json = False) -> None:
     """Show one incident and what happened to it."""
     run = frame()
     form = chosen_output(run, output, json)
-    journal = _journal(run)
-    found = _one(journal.incidents(include_resolved=True), incident)
+    journal = open_journal(run)
+    found = pick_incident(journal.incidents(include_resolved=True), incident)
     moments = journal.timeline(found.episode)
     if form == "json":
         lines = [{"at": line.at, "kind": line.kind, "text": line.text, "who": line.who} for line in moments]
         write_json("incident/show/v1", {"source": "journal", "incident": _fields(found), "timeline": lines})
     else:
-        _print_one(run, found, moments, form)
+        _printpick_incident(run, found, moments, form)
 
 
 @app.command()
@@ -88,10 +89,14 @@ def resolve(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> No
     _act("resolve", incident, dry_run=dry_run, yes=yes)
 
 
+app.command()(timeline)
+app.command("why-not")(why_not)
+
+
 def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
     run = frame()
-    journal = _journal(run)
-    found = _one(journal.incidents(), selector)
+    journal = open_journal(run)
+    found = pick_incident(journal.incidents(), selector)
     if dry_run:
         how = f"send {action} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
         sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
@@ -148,7 +153,8 @@ def _confirm(run: Frame, what: str, *, yes: bool) -> None:
         raise Refused(refusal, hint="the name was not typed")
 
 
-def _journal(run: Frame) -> Journal:
+def open_journal(run: Frame) -> Journal:
+    """The journal, if its incidents can be believed; ActionError otherwise."""
     journal: Journal = run.composition.journal()
     if journal.problem:
         raise ActionError(f"{journal.problem}: its incidents are not known")
@@ -165,7 +171,7 @@ def _who() -> str:
 # -- selectors
 
 
-def _one(incidents: Sequence[Incident], selector: str) -> Incident:
+def pick_incident(incidents: Sequence[Incident], selector: str) -> Incident:
     """The one incident that a selector names; an open one hides resolved ones."""
     found = [one for one in incidents if _matches(one, selector)]
     found = [one for one in found if one.resolved is None] or found
@@ -235,10 +241,10 @@ def _print_list(run: Frame, found: Sequence[Incident], now: datetime, form: str)
         run.say("no incident as far as this journal knows")
 
 
-def _print_one(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
+def _printpick_incident(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
     from opsctl.render.table import Column, write_rows
 
-    when = _time_writer(run)
+    when = time_writer(run)
     facts = [
         ("incident", f"#{one.episode}"),
         ("state", _state(one)),
@@ -268,7 +274,9 @@ def _state(one: Incident) -> str:
     return f"{word}; frozen: {one.frozen}" if one.frozen and one.state != "resolved" else word
 
 
-def _time_writer(run: Frame) -> Callable[[datetime], str]:
+def time_writer(run: Frame) -> Callable[[datetime], str]:
+    """Writes date and time of day, in UTC or with the local offset."""
+
     def write(at: datetime) -> str:
         if run.utc:
             return at.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + "Z"

@@ -315,9 +315,14 @@ class _Work:
 
 def _in_the_past(was: JournalAlert, at: datetime) -> JournalAlert:
     """A clock that went back must not make anybody wait for it: what lies ahead counts as now."""
-    times = ("triggered", "closed", "under_since")
-    ahead = {name: at for name in times if (when := getattr(was, name)) is not None and when > at}
-    return replace(was, **ahead) if ahead else was
+    triggered, closed, under = (_no_later(when, at) for when in (was.triggered, was.closed, was.under_since))
+    if (triggered, closed, under) == (was.triggered, was.closed, was.under_since):
+        return was
+    return replace(was, triggered=triggered, closed=closed, under_since=under)
+
+
+def _no_later(when: datetime | None, at: datetime) -> datetime | None:
+    return None if when is None else min(when, at)
 
 
 def _uids(was: JournalAlert) -> frozenset[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a check needs none of runbooks and delivery
     from opsctl.core.commands import Closing, Cycle, JournalAlert, Plan
     from opsctl.core.outbox import Action, OutboxRow, RowState
     from opsctl.core.seen import Seen
+    from opsctl.ports.history import History
     from opsctl.ports.runbooks import RunbookLog
 
 
@@ -241,6 +242,11 @@ class Journal(Outbox, Protocol):
         """The runs of runbooks."""
         ...
 
+    @property
+    def history(self) -> History:
+        """Any minute of the past."""
+        ...
+
     def facts(self, kind: str) -> Mapping[str, Fact]:
         """Every fact of a kind, by subject."""
         ...
@@ -253,8 +259,8 @@ class Journal(Outbox, Protocol):
         """One transaction: the run, its verdicts, the facts, and with a cycle the alerts and what must be sent."""
         ...
 
-    def finish(self, run: int, exit_code: int, at: datetime, *, success: bool) -> None:
-        """Write how the run ended; a success moves `last_success`."""
+    def finish(self, run: int, exit_code: int, at: datetime, *, success: bool, problems: Sequence[str] = ()) -> None:
+        """Write how the run ended and what it said aloud; a success moves `last_success`."""
         ...
 
     def last_success(self) -> datetime | None:

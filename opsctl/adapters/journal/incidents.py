@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # at run time only what is delivered needs them
 
 CONFIRM_WITHIN = timedelta(days=1)
 """So long a resolve is looked after until the far side shows it."""
-_INCIDENTS = """
+INCIDENT_COLUMNS = """
 SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.alert, '$.frozen') AS frozen,
   o.state AS delivery, o.attempts AS attempts, o.last_error AS last_error
 FROM episodes e
@@ -26,6 +26,9 @@ LEFT JOIN alerts a ON a.key = e.key
 LEFT JOIN outbox o ON o.id = (  -- the trigger that got through, else the last one
   SELECT id FROM outbox WHERE episode = e.episode AND key = e.key AND action = 'trigger'
   ORDER BY accepted IS NULL, repeat DESC LIMIT 1)
+"""
+
+_INCIDENTS = f"""{INCIDENT_COLUMNS}
 WHERE e.resolved IS NULL OR (:resolved AND e.resolved >= :since)
 ORDER BY e.episode DESC
 """
@@ -67,7 +70,7 @@ class IncidentTable(OutboxTable):
     def incidents(self, *, include_resolved: bool = False, since: datetime | None = None) -> tuple[Incident, ...]:
         """Open incidents, newest first; with `include_resolved` also those resolved after `since`."""
         values = {"resolved": include_resolved, "since": 0 if since is None else micros(since)}
-        return self.read(lambda db: tuple(_incident(row) for row in db.execute(_INCIDENTS, values)))
+        return self.read(lambda db: tuple(incident_from(row) for row in db.execute(_INCIDENTS, values)))
 
     def timeline(self, episode: int) -> tuple[Moment, ...]:
         """What happened to an incident, oldest first."""
@@ -334,7 +337,8 @@ def _note(
     insert(db, "timeline", values)
 
 
-def _incident(row: sqlite3.Row) -> Incident:
+def incident_from(row: sqlite3.Row) -> Incident:
+    """A row of `INCIDENT_COLUMNS`."""
     return Incident(
         episode=row["episode"],
         key=row["key"],

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from opsctl.adapters.journal.database import Damaged
 from opsctl.adapters.journal.incidents import CONFIRM_WITHIN, IncidentTable
 from opsctl.adapters.journal.rows import (
@@ -24,8 +26,12 @@ from opsctl.adapters.journal.rows import (
 from opsctl.ports import Clock, Committed, Fact, RuleVerdict, RunRecord, VerdictSpan
 
 if TYPE_CHECKING:  # a run that does not notify needs none of it
+    from opsctl.adapters.journal.history import HistoryTable
     from opsctl.adapters.journal.runbooks import RunbookTable
     from opsctl.core.commands import Cycle, JournalAlert, Plan
+
+
+_PROBLEM_CHARACTERS = 1000
 
 
 class SqliteJournal(IncidentTable):
@@ -37,6 +43,13 @@ class SqliteJournal(IncidentTable):
         from opsctl.adapters.journal.runbooks import RunbookTable
 
         return RunbookTable(self)
+
+    @property
+    def history(self) -> HistoryTable:
+        """Any minute of the past."""
+        from opsctl.adapters.journal.history import HistoryTable
+
+        return HistoryTable(self)
 
     # -- what it remembers
 
@@ -57,7 +70,7 @@ class SqliteJournal(IncidentTable):
         """What a rule said since then, oldest first; equal verdicts in a row are one span."""
         return self.read(
             lambda db: tuple(
-                _span(row)
+                span_from(row)
                 for row in db.execute(
                     "SELECT * FROM verdicts WHERE rule_uid = ? AND last_at >= ? ORDER BY id", (rule_uid, micros(since))
                 )
@@ -99,10 +112,12 @@ class SqliteJournal(IncidentTable):
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
 
-    def finish(self, run: int, exit_code: int, at: datetime, *, success: bool) -> None:
-        """Write how the run ended; a success moves `last_success`."""
-        values = (micros(at), exit_code, success, run)
-        self.write(lambda db: db.execute("UPDATE runs SET ended = ?, exit_code = ?, success = ? WHERE id = ?", values))
+    def finish(self, run: int, exit_code: int, at: datetime, *, success: bool, problems: Sequence[str] = ()) -> None:
+        """Write how the run ended and what it said aloud; a success moves `last_success`."""
+        said = msgspec.json.encode([text[:_PROBLEM_CHARACTERS] for text in problems[:20]]).decode() if problems else ""
+        values = (micros(at), exit_code, success, said, run)
+        sql = "UPDATE runs SET ended = ?, exit_code = ?, success = ?, problems = ? WHERE id = ?"
+        self.write(lambda db: db.execute(sql, values))
 
     # -- housekeeping
 
@@ -205,7 +220,8 @@ def _write_alerts(db: sqlite3.Connection, made: Plan, at: datetime) -> None:
         insert(db, "alerts", journal_alert_values(known, at), verb="INSERT OR REPLACE")
 
 
-def _span(row: sqlite3.Row) -> VerdictSpan:
+def span_from(row: sqlite3.Row) -> VerdictSpan:
+    """A row of `verdicts`."""
     return VerdictSpan(
         rule_uid=row["rule_uid"],
         outcome=row["outcome"],
