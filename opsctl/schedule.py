@@ -120,7 +120,8 @@ def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
         committed = world.journal.commit(record, (*report.facts, *looked.facts), cycle)
     sent = drain(world.journal, sinks, world.clock, world.send.total_seconds())
     unseen = committed.plan.problems if committed.plan is not None else ()
-    problems = (*_problems(world), *unseen, *sent.problems, *_still_unheard(world.journal, sent))
+    problems = (*_problems(world), *cycle.routing.problems, *unseen, *sent.problems)
+    problems += _still_unheard(world.journal, sent)
     return Once(report, committed.run, sent, problems, looked.problems, open_incidents(world.journal))
 
 
@@ -139,7 +140,8 @@ def _still_unheard(journal: Journal, sent: SendReport) -> tuple[str, ...]:
 def finish(world: World, once: Once, code: ExitCode) -> None:
     """Write how the run ended, where that is not written yet."""
     if once.run is not None:
-        world.journal.finish(once.run, code, world.clock.now(), success=_ended_well(code))
+        said = (*once.problems, *once.warnings)
+        world.journal.finish(once.run, code, world.clock.now(), success=_ended_well(code), problems=said)
 
 
 def _ended_well(code: ExitCode) -> bool:

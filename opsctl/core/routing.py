@@ -134,7 +134,8 @@ class Routing:
     """Everything that decides who is told.
 
     `default` is the sink of pages that no route takes. `dependencies`: service → every service that it needs, directly
-    or not; `inhibit` says whether a visible incident of one of them stands for a page.
+    or not; `inhibit` says whether a visible incident of one of them stands for a page. `problems` says what could not
+    be read: silences that nobody knows silence nothing.
     """
 
     namespace: str = ""
@@ -143,6 +144,7 @@ class Routing:
     default: str = "pagerduty"
     inhibit: bool = True
     dependencies: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
