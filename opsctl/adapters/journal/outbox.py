@@ -104,6 +104,11 @@ class OutboxTable(Database):
                 " (SELECT max(id) FROM deliveries WHERE outbox = ?)",
                 (micros(at), delivery.outcome, delivery.status, delivery.message, row.id),
             )
+            if row.state is RowState.ACCEPTED and row.action == "trigger" and row.via != row.route:
+                # A fallback took it: from now on the incident is there, for repeats, looks and the resolve.
+                where = (row.via, row.key, row.episode)
+                db.execute("UPDATE alerts SET route = ? WHERE key = ? AND episode = ?", where)
+                db.execute("UPDATE episodes SET route = ? WHERE key = ? AND episode = ?", where)
 
         self.write(work)
 

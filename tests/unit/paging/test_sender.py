@@ -251,3 +251,19 @@ def test_the_outbox_knows_the_event_without_its_key(journal: SqliteJournal) -> N
     [row] = journal.unfinished()
     assert row.route == "pagerduty/money"
     assert "routing_key" not in row.body
+
+
+def test_an_incident_is_where_a_fallback_took_it(journal: SqliteJournal, clock: SteppedClock) -> None:
+    """Its repeats, its looks and its resolve go there: the primary never heard of it."""
+    fire(journal)
+    primary, spare = ScriptedSink([REFUSED, REFUSED]), ScriptedSink(name="alertmanager")
+    send(journal, clock, primary, spare)
+    assert [one.route for one in journal.alerts().values()] == ["alertmanager/"]
+    assert [one.route for one in journal.incidents()] == ["alertmanager/"]
+    journal.commit(run_record(T0), (), cycle(T0 + minutes(1), [alert()]))
+    send(journal, clock, primary, spare)
+    assert spare.actions() == ["trigger", "trigger"], "said again every minute, as Alertmanager wants it"
+    end(journal)
+    send(journal, clock, primary, spare)
+    assert spare.actions()[-1] == "resolve"
+    assert primary.actions() == ["trigger", "trigger"]
