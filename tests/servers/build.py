@@ -1,21 +1,27 @@
-"""The real servers of the tests: one row of `SERVERS` a server, in the order in which they are made.
+"""The real servers of the tests, and clients of others': one row of `SERVERS` each, in the order in which they are made.
 
 Must never name a package registry: each tool uses the one that the machine is set up for.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
+
 from tests.servers.making import Missing, Server, build, cache, required
 from tests.servers.recipes import (
     apt_package,
     collector,
     go_install,
+    go_program,
     go_wrapped,
     maven_file,
     maven_zip,
     no_apt,
     no_go,
     no_maven,
+    no_npm,
+    npm_package,
 )
 
 __all__ = ["SERVERS", "Missing", "Server", "build", "cache", "required", "server"]
@@ -54,6 +60,13 @@ def _elasticsearch(version: str, java: int) -> Server:
 def _alertmanager(version: str, tag: str) -> Server:
     make = go_install("github.com/prometheus/alertmanager", tag, _ALERTMANAGER)
     return Server("alertmanager", version, _ALERTMANAGER, make, no_go, "1 minute")
+
+
+def _go_pagerduty() -> Server:
+    source = Path(__file__).parent / "pagerduty_clients" / "client.go"
+    made_of = sha256(source.read_bytes()).hexdigest()[:8]  # another source is another program
+    make = go_program(source, "github.com/PagerDuty/go-pagerduty", "v1.8.0")
+    return Server("go-pagerduty", f"1.8.0-{made_of}", ("client",), make, no_go, "10 seconds")
 
 
 SERVERS = (
@@ -110,9 +123,19 @@ SERVERS = (
         no_go,
         "2 minutes",
     ),
+    _go_pagerduty(),
+    Server(
+        "pdjs",
+        "2.2.4",
+        (),
+        npm_package("@pagerduty/pdjs", "2.2.4"),
+        no_npm,
+        "5 seconds",
+        files=("node_modules/@pagerduty/pdjs/package.json",),
+    ),
 )
 
 
-def server(name: str, version: str) -> Server:
-    """The row of one server."""
-    return next(row for row in SERVERS if (row.name, row.version) == (name, version))
+def server(name: str, version: str = "") -> Server:
+    """The row of one server; without a version, of the only one of that name."""
+    return next(row for row in SERVERS if row.name == name and version in {"", row.version})

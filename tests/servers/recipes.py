@@ -52,6 +52,42 @@ def go_wrapped(module: str, version: str, command: str, replace: Mapping[str, st
     return make
 
 
+def go_program(source: Path, module: str, version: str) -> Make:
+    """A maker: a program of ours around one module of others, both at pinned versions; named like its source.
+
+    The checksums are the ones that the module itself ships, and its own, which Go asks for.
+    """
+
+    def make(folder: Path) -> None:
+        around = folder / "around"
+        around.mkdir()
+        (around / "go.mod").write_text(f"module opsctl.invalid/around\n\ngo 1.22\n\nrequire {module} {version}\n")
+        (around / "main.go").write_bytes(source.read_bytes())
+        shipped = json.loads(run(["go", "mod", "download", "-json", f"{module}@{version}"], around))["Dir"]
+        (around / "go.sum").write_bytes((Path(shipped) / "go.sum").read_bytes())
+        output = str(folder / "bin" / source.stem)
+        run(["go", "build", "-mod=mod", *LEAN, "-o", output, "."], around, CGO_ENABLED="0")
+        shutil.rmtree(around)
+
+    return make
+
+
+def npm_package(package: str, version: str) -> Make:
+    """A maker: one npm package and what it needs, in `node_modules`; no script of any package is run."""
+
+    def make(folder: Path) -> None:
+        (folder / "package.json").write_text('{"private": true}\n')
+        quiet = ["--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        run(["npm", "install", *quiet, f"{package}@{version}"], folder)
+
+    return make
+
+
+def no_npm() -> str | None:
+    """Why no npm package can be fetched or run."""
+    return None if shutil.which("npm") and shutil.which("node") else "no npm"
+
+
 def collector(version: str, providers: str, parts: Mapping[str, tuple[str, ...]]) -> Make:
     """A maker: an OpenTelemetry Collector of some Go modules (by kind), made with the project's own builder.
 
