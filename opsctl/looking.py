@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from opsctl.core.commands import Cycle
 from opsctl.core.frozen import dataclass
 from opsctl.core.routing import routed, split_target
-from opsctl.core.seen import Seen
+from opsctl.core.seen import Seen, SeenOrigin
 from opsctl.ports import Clock, Fact, IncidentReader, Journal
 
 LOOK_SECONDS = 5.0
-_FACT = "remote_incident"  # subject: sink and id; value: key
+_FACT = "remote_incident"  # subject: sink and id
 _CONFIRM_WITHIN = timedelta(days=1)
 
 
@@ -31,6 +31,19 @@ class Look:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An open incident of the far side, from an earlier look; `key` is "" where it is not ours."""
+
+    key: str
+    origin: SeenOrigin | None = None
+
+    def values(self) -> list[object]:
+        """As JSON has it."""
+        one = self.origin
+        return [self.key, *([one.namespace, list(one.rule_uids), one.rule_name, one.to] if one else [])]
+
+
 def look(readers: Sequence[IncidentReader], journal: Journal, cycle: Cycle, clock: Clock) -> Look:
     """Ask every reader for the keys that this cycle is about, at most 5 s each."""
     if not readers:
@@ -40,8 +53,10 @@ def look(readers: Sequence[IncidentReader], journal: Journal, cycle: Cycle, cloc
     seen: dict[str, Seen] = {}
     facts: list[Fact] = []
     for reader in readers:
-        mine = {name.partition("/")[2]: json.loads(fact.value) for name, fact in known.items() if _of(name, reader)}
-        seen[reader.name] = reader.look(_keys(journal, cycle, reader.name, now), mine, LOOK_SECONDS)
+        mine = {name.partition("/")[2]: _remembered(fact) for name, fact in known.items() if _of(name, reader)}
+        keys = _keys(journal, cycle, reader.name, now)
+        shown = reader.look(keys, {id_: one.key for id_, one in mine.items()}, LOOK_SECONDS)
+        seen[reader.name] = _with_origins(shown, mine)
         facts.extend(_facts(reader.name, mine, seen[reader.name], now))
     problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
     return Look(MappingProxyType(seen), tuple(facts), problems)
@@ -67,12 +82,30 @@ def _goes(to: str, sink: str) -> bool:
     return bool(to) and split_target(to)[0] == sink
 
 
-def _facts(sink: str, known: Mapping[str, str], seen: Seen, now: datetime) -> Iterable[Fact]:
-    """Remember the key of each open incident by its id; forget those that are closed."""
-    there = {one.id: one.key for one in seen.incidents.values() if one.open}
-    for id_, key in there.items():
-        if known.get(id_) != key:
-            yield Fact(_FACT, f"{sink}/{id_}", json.dumps(key), now)
+def _remembered(fact: Fact) -> Remembered:
+    key, *origin = json.loads(fact.value)
+    if not origin:
+        return Remembered(key)
+    namespace, uids, name, to = origin
+    return Remembered(key, SeenOrigin(namespace, tuple(uids), name, to))
+
+
+def _with_origins(seen: Seen, known: Mapping[str, Remembered]) -> Seen:
+    """What an incident says of itself is read once and remembered."""
+    incidents = {
+        key: replace(one, origin=known[one.id].origin) if one.origin is None and one.id in known else one
+        for key, one in seen.incidents.items()
+    }
+    return replace(seen, incidents=MappingProxyType(incidents))
+
+
+def _facts(sink: str, known: Mapping[str, Remembered], seen: Seen, now: datetime) -> Iterable[Fact]:
+    """Remember each open incident by its id, with "" as the key of one that is not ours; forget those that are closed."""
+    there = {id_: Remembered("") for id_ in seen.others}
+    there |= {one.id: Remembered(one.key, one.origin) for one in seen.incidents.values() if one.open}
+    for id_, one in there.items():
+        if known.get(id_) != one:
+            yield Fact(_FACT, f"{sink}/{id_}", json.dumps(one.values()), now)
     if seen.complete:
         for id_ in known.keys() - there.keys():
             yield Fact(_FACT, f"{sink}/{id_}", "null", now)

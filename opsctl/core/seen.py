@@ -17,6 +17,19 @@ SeenStatus = Literal["triggered", "acknowledged", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
+class SeenOrigin:
+    """What an incident says of where it comes from: a journal that was lost can still close it.
+
+    `rule_uids` are its alert's rule or its group's members; `to` is the key of the sink that reaches it.
+    """
+
+    namespace: str
+    rule_uids: tuple[str, ...]
+    rule_name: str = ""
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SeenIncident:
     """The newest incident of a key on the far side; `changed` is when its status last did, by the far side's clock."""
 
@@ -28,6 +41,7 @@ class SeenIncident:
     who: str = ""  # who changed it last
     by_person: bool = False  # a person did, not an event
     url: str = ""
+    origin: SeenOrigin | None = None
 
     @property
     def open(self) -> bool:
@@ -42,7 +56,7 @@ class Seen:
     `incidents` are the newest ones by key: all open ones of ours where `complete`, and those that were asked for;
     `absent` are keys that were asked for and of which there is none. What is in neither is not known.
     `maintenance`: key of the sink (a routing key's name) → why its events open nothing now. `problem` says what could
-    not be read.
+    not be read. `others` are the ids of open incidents that are known not to be ours.
     """
 
     at: datetime
@@ -51,3 +65,4 @@ class Seen:
     complete: bool = False
     maintenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     problem: str | None = None
+    others: frozenset[str] = frozenset()

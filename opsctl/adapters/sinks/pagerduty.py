@@ -121,9 +121,14 @@ class PagerDuty:
         return _delivery(self._transport.request("POST", path, secret, timeout_seconds, json=body))
 
 
-def open_pagerduty(settings: files.PagerDuty, resolve: Callable[[files.Secret], str]) -> PagerDuty:
+def open_pagerduty(
+    settings: files.PagerDuty,
+    resolve: Callable[[files.Secret], str],
+    keys: RoutingKeys | None = None,
+    notes: Notes | None = None,
+) -> PagerDuty:
     """The PagerDuty of a context; a key named `fallback` is for what the others refuse."""
-    return PagerDuty(routing_keys(settings, resolve), settings.events_url or EVENTS_URL)
+    return PagerDuty(keys or routing_keys(settings, resolve), settings.events_url or EVENTS_URL, notes)
 
 
 def routing_keys(settings: files.PagerDuty, resolve: Callable[[files.Secret], str]) -> RoutingKeys:

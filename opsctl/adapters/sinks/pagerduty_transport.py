@@ -1,4 +1,4 @@
-"""One request to one of PagerDuty's APIs, through the `pagerduty` package as transport: exactly one, whatever comes back.
+"""One request to an API of PagerDuty, through the `pagerduty` package as transport: exactly one, whatever comes back.
 
 The package's own retries are switched off (it repeats 429 for ever and ignores `Retry-After`); who asks owns every
 repeat. Must never take longer than it may, read more than it may, or show a secret, and never raise for what the far
@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -115,7 +116,7 @@ class Transport:
         if self._client is None:
             self._client = self._one_request_client(secret)
         client = self._client
-        client.auth_method = type(client.auth_method)(secret)  # type: ignore[no-untyped-call]
+        client.auth_method = type(client.auth_method)(secret)
         client.timeout = timeout_seconds  # type: ignore[assignment]
         return client
 
@@ -161,6 +162,11 @@ def _cap(most_bytes: int) -> Callable[[httpx2.Response], None]:
                 if seen > most_bytes:
                     raise httpx2.ReadError(f"the answer is larger than {most_bytes} bytes")
                 yield chunk
+
+        @property
+        def elapsed(self) -> timedelta | None:
+            """How long it took, which the package asks the stream of."""
+            return getattr(self._stream, "elapsed", None)
 
         def close(self) -> None:
             self._stream.close()

@@ -1,0 +1,353 @@
+"""What is read back from PagerDuty: the local one as its documentation has it, raw servers for what it never does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsctl.adapters.sinks.pagerduty import RoutingKeys
+from opsctl.adapters.sinks.pagerduty_reader import MOST_ALERT_LISTS, PagerDutyReader
+from opsctl.adapters.sinks.pagerduty_rest import Rest
+from opsctl.adapters.sinks.pagerduty_services import Services
+from opsctl.errors import AuthError
+from tests.contract.pagerduty_world import ANA, KEYS, TOKEN, PagerDutyWorld, key_of, pagerduty_world
+from tests.contract.test_pager import RawServer, drip, flood, hang, http, reset
+from tests.servers.misbehaving import Exchange, Misbehaving
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[PagerDutyWorld]:
+    with pagerduty_world(tmp_path) as made:
+        yield made
+
+
+def test_open_ones_are_found_without_being_asked_for_and_others_tools_are_not_ours(world: PagerDutyWorld) -> None:
+    for key in (key_of("a"), key_of("b"), "grafana/1"):
+        world.event("trigger", key)
+    seen = world.look()
+    assert seen.problem is None
+    assert seen.complete
+    assert {key: one.status for key, one in seen.incidents.items()} == {
+        key_of("a"): "triggered",
+        key_of("b"): "triggered",
+    }
+    [other] = seen.others
+    known = {one.id: key for key, one in seen.incidents.items()} | {other: ""}
+    before = len(world.requests("/alerts"))
+    again = world.look(known=known)
+    assert again.incidents == seen.incidents
+    assert again.complete
+    assert len(world.requests("/alerts")) == before == 3
+
+
+def test_a_key_is_open_resolved_or_absent_and_the_newest_incident_counts(world: PagerDutyWorld) -> None:
+    for action in ("trigger", "resolve", "trigger", "resolve"):
+        world.event(action, key_of("closed"))
+        time.sleep(0.01)
+    for action in ("trigger", "resolve", "trigger"):
+        world.event(action, key_of("again"))
+    seen = world.look(key_of("closed"), key_of("again"), key_of("never"))
+    assert {key: one.status for key, one in seen.incidents.items()} == {
+        key_of("closed"): "resolved",
+        key_of("again"): "triggered",
+    }
+    assert seen.absent == {key_of("never")}
+    found = world.get("/_incidents")["incidents"]
+    newest = [one["id"] for one in found if one["dedup_key"] == key_of("closed")][-1]
+    assert seen.incidents[key_of("closed")].id == newest
+
+
+def test_incidents_older_than_a_month_are_seen(world: PagerDutyWorld) -> None:
+    """Without date_range=all PagerDuty answers with the last 30 days."""
+    world.event("trigger", key_of("old"))
+    world.event("trigger", key_of("older"))
+    world.event("resolve", key_of("older"))
+    world.post("/_clock", {"advance": 40 * 86400})
+    seen = world.look(key_of("old"), key_of("older"))
+    assert seen.incidents[key_of("old")].status == "triggered"
+    assert seen.incidents[key_of("older")].status == "resolved"
+
+
+def test_who_took_it_and_whether_that_was_a_person(world: PagerDutyWorld) -> None:
+    for name in ("taken", "closed", "by-event"):
+        world.event("trigger", key_of(name))
+    world.person("acknowledge", key_of("taken"), "ben@example.com")
+    world.person("resolve", key_of("closed"))
+    world.event("resolve", key_of("by-event"))
+    seen = world.look(key_of("taken"), key_of("closed"), key_of("by-event")).incidents
+    told = {key.removeprefix("opsctl/"): (one.status, one.who, one.by_person) for key, one in seen.items()}
+    assert told == {
+        "taken": ("acknowledged", "Ben Okafor", True),
+        "closed": ("resolved", "Ana Novak", True),
+        "by-event": ("resolved", "", False),
+    }
+    one = seen[key_of("taken")]
+    assert one.url.endswith(f"/incidents/{one.id}")
+    assert one.changed >= one.created
+
+
+def test_a_window_is_told_for_every_team_whose_key_leads_to_that_service(world: PagerDutyWorld) -> None:
+    world.window("default", description="moving\nracks \x1b[31m")
+    world.window("default", hours=3, description="still moving")
+    found = world.look().maintenance
+    assert found.get("default", "") == found.get("a team without a key", "") == found.get("", "")
+    assert found["default"].startswith("PagerDuty maintenance window until 20")
+    assert found["default"].endswith("Z: still moving")
+    assert found.get("money", "") == ""
+
+
+def test_services_are_asked_for_once_and_incidents_by_service(world: PagerDutyWorld) -> None:
+    world.look()
+    world.look()
+    assert len(world.requests("/services")) == 1
+    queries = [one["query"] for one in world.requests("/incidents")]
+    assert all(query.count("service_ids") == len(KEYS) for query in queries)
+
+
+def test_a_routing_key_without_a_service_means_no_filter(world: PagerDutyWorld) -> None:
+    """The key of an event orchestration: its incidents may be on any service."""
+    keys = RoutingKeys({"default": lambda: KEYS["default"], "orchestrated": lambda: "R" * 32})
+    reader = PagerDutyReader(world.rest, Services(world.rest, keys))
+    world.event("trigger", key_of("elsewhere"), team="social")
+    seen = reader.look([], {})
+    assert key_of("elsewhere") in seen.incidents
+    assert seen.problem is None
+    assert "service_ids" not in world.requests("/incidents")[0]["query"]
+
+
+def test_more_than_a_page_of_open_incidents_and_a_bound_on_what_is_asked(world: PagerDutyWorld) -> None:
+    """130 open ones of nobody known: 50 are asked for their keys, the newest first; those that were asked for are known."""
+    keys = [key_of(f"{number:03d}") for number in range(130)]
+    for place, key in enumerate(keys):
+        world.event("trigger", key, team=("money", "social", "default")[place % 3])
+    seen = world.look(keys[0], seconds=20)
+    assert not seen.complete
+    assert seen.problem is None
+    assert len(seen.incidents) == MOST_ALERT_LISTS + 1
+    assert keys[0] in seen.incidents
+    assert keys[-1] in seen.incidents
+    assert keys[1] not in seen.incidents
+    assert seen.absent == frozenset()
+    known = {one["id"]: one["dedup_key"] for one in world.get("/_incidents")["incidents"]}
+    whole = world.look(known=known, seconds=20)
+    assert whole.complete
+    assert len(whole.incidents) == 130
+
+
+def test_the_time_is_kept_and_the_first_keys_come_first(world: PagerDutyWorld) -> None:
+    for name in ("a", "b", "c"):
+        world.event("trigger", key_of(name))
+        world.event("resolve", key_of(name))
+    world.look()
+    world.faults({"match": {"path": "/incidents"}, "do": "slow", "seconds": 0.4})
+    began = time.monotonic()
+    seen = world.look(key_of("c"), key_of("a"), key_of("b"), seconds=1.0)
+    assert time.monotonic() - began < 1.6
+    assert list(seen.incidents) == [key_of("c")]
+    assert seen.absent == frozenset()
+    assert seen.problem is not None
+
+
+def test_a_wrong_token_is_one_line_that_names_the_setting(world: PagerDutyWorld) -> None:
+    rest = Rest(lambda: "wr0ngT0ken", ANA, world.server.address)
+    seen = PagerDutyReader(rest, Services(rest, world.keys)).look([key_of("a")], {})
+    assert "401" in str(seen.problem)
+    assert "pagerduty.rest" in str(seen.problem)
+    assert "wr0ng" not in str(seen.problem)
+    assert not seen.incidents
+    assert not seen.absent
+    assert not seen.complete
+    assert len(world.requests()) == 1  # the next question would fare no better
+
+
+def test_an_unreadable_token_is_a_problem_and_no_request(world: PagerDutyWorld) -> None:
+    def unreadable() -> str:
+        raise AuthError("secret file /run/x cannot be read: no such file")
+
+    rest = Rest(unreadable, ANA, world.server.address)
+    seen = PagerDutyReader(rest, Services(rest, world.keys)).look([key_of("a")], {})
+    assert seen.problem == "pagerduty.rest: secret file /run/x cannot be read: no such file"
+    assert world.requests() == []
+
+
+def test_a_short_429_is_waited_for_and_a_long_one_is_a_problem(world: PagerDutyWorld) -> None:
+    world.event("trigger", key_of("a"))
+    world.faults({"match": {"path": "/incidents", "nth": 1}, "do": "status", "status": 429, "retry_after": 0.2})
+    seen = world.look(key_of("a"))
+    assert seen.problem is None
+    assert key_of("a") in seen.incidents
+    world.faults({"match": {"path": "/incidents", "nth": 1}, "do": "status", "status": 429, "retry_after": 60})
+    began = time.monotonic()
+    seen = world.look(key_of("a"))
+    assert time.monotonic() - began < 2.0
+    assert "429" in str(seen.problem)
+    assert (dict(seen.incidents), seen.absent, seen.complete) == ({}, frozenset(), False)
+
+
+@pytest.mark.parametrize("part", ["/services", "/maintenance_windows", "/incidents", "/incidents/*/alerts"])
+def test_one_part_that_fails_is_said_and_nothing_is_concluded_from_it(world: PagerDutyWorld, part: str) -> None:
+    world.event("trigger", key_of("a"))
+    world.faults({"match": {"path": part}, "do": "status", "status": 503})
+    seen = world.look(key_of("never"))
+    assert "503" in str(seen.problem)
+    assert "\n" not in str(seen.problem)
+    if part in ("/services", "/maintenance_windows"):
+        assert key_of("a") in seen.incidents
+        assert seen.absent == {key_of("never")}
+    else:
+        assert not seen.complete
+        assert key_of("a") not in seen.incidents
+
+
+def test_lost_requests_and_lost_replies_are_problems(world: PagerDutyWorld) -> None:
+    for fault in ("lose_request", "lose_reply"):
+        world.faults({"match": {"path": "/incidents"}, "do": fault})
+        seen = world.look(key_of("a"))
+        assert seen.problem
+        assert seen.absent == frozenset()
+
+
+class Get(RawServer):
+    """Requests without a body."""
+
+    def _one(self, connection: Any) -> None:
+        with contextlib.suppress(OSError):
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += connection.recv(65536)
+            self.requests.append(data)
+            self.answer(connection)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        hang,
+        reset,
+        drip,
+        flood,
+        http("200 OK", b"<html>"),
+        http("500 x", b"\xff"),
+        http("302 Found", headers="Location: /\r\n"),
+    ],
+    ids=["hang", "reset", "drip", "flood", "html", "500", "302"],
+)
+def test_whatever_the_far_side_does_a_look_ends_in_time_with_a_problem(answer: Any) -> None:
+    server = Get(answer)
+    rest = Rest(lambda: TOKEN, ANA, server.url)
+    try:
+        began = time.monotonic()
+        seen = PagerDutyReader(rest, Services(rest, RoutingKeys({"default": lambda: KEYS["default"]}))).look(
+            [key_of("a")], {}, 1.0
+        )
+        assert time.monotonic() - began < 2.0
+    finally:
+        rest.close()
+        server.close()
+    assert seen.problem
+    assert TOKEN not in seen.problem
+    assert (dict(seen.incidents), seen.absent, seen.complete) == ({}, frozenset(), False)
+    assert f"Token token={TOKEN}".encode() in server.requests[0]
+
+
+# -- what the local PagerDuty never shows: incidents of several alerts, and resources that make no sense
+
+
+def incident(**changes: Any) -> dict[str, Any]:
+    whole = {
+        "id": "Q1",
+        "status": "triggered",
+        "created_at": "2026-05-01T03:00:00Z",
+        "last_status_change_at": "2026-05-01T05:00:00+02:00",
+        "last_status_change_by": {"type": "service_reference", "summary": "Money"},
+        "alert_counts": {"all": 1},
+        "html_url": "https://x/incidents/Q1",
+    }
+    return whole | changes
+
+
+@contextlib.contextmanager
+def scripted(answers: dict[str, Any]) -> Iterator[tuple[PagerDutyReader, Misbehaving]]:
+    """A PagerDuty that answers each path with one document."""
+
+    def behave(exchange: Exchange) -> None:
+        path = exchange.head.split()[1].decode().partition("?")[0]
+        exchange.answer(json.dumps(answers.get(path, {path.rpartition("/")[2]: []})).encode())
+
+    server = Misbehaving(behave)
+    rest = Rest(lambda: TOKEN, ANA, server.url)
+    try:
+        yield PagerDutyReader(rest, Services(rest, RoutingKeys({"default": lambda: KEYS["default"]}))), server
+    finally:
+        rest.close()
+        server.stop()
+
+
+def alert(name: str, status: str = "triggered", **changes: Any) -> dict[str, Any]:
+    return {"id": f"A{name}", "alert_key": key_of(name), "status": status, "resolved_at": None} | changes
+
+
+def test_each_alert_of_a_merged_incident_is_told_and_a_closed_one_is_closed() -> None:
+    """Its incident stays open for the others' sake: without this its resolve would be sent for ever."""
+    merged = incident(alert_counts={"all": 3})
+    alerts = [
+        alert("a"),
+        alert("b", "resolved", resolved_at="2026-05-01T04:00:00Z"),
+        alert("c") | {"alert_key": "other"},
+    ]
+    answers = {"/incidents": {"incidents": [merged]}, "/incidents/Q1/alerts": {"alerts": alerts}}
+    with scripted(answers) as (reader, _):
+        seen = reader.look([key_of("b")], {"Q1": key_of("a")})
+    assert seen.complete
+    assert seen.problem is None
+    assert {key: (one.status, one.id) for key, one in seen.incidents.items()} == {
+        key_of("a"): ("triggered", "Q1"),
+        key_of("b"): ("resolved", "Q1"),
+    }
+    assert f"{seen.incidents[key_of('b')].changed:%H:%M}" == "04:00"
+    assert f"{seen.incidents[key_of('a')].changed:%H:%M}" == "03:00"
+
+
+def test_a_service_without_alerts_shows_the_key_on_the_incident() -> None:
+    answers = {"/incidents": {"incidents": [incident(incident_key=key_of("a")), incident(id="Q2", incident_key="x")]}}
+    with scripted(answers) as (reader, server):
+        seen = reader.look([], {})
+    assert list(seen.incidents) == [key_of("a")]
+    assert seen.others == {"Q2"}
+    assert not any(b"/alerts" in one for one in server.requests)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": "odd"}, {"created_at": "yesterday"}, {"created_at": None}, {"id": 7}, {"id": ""}],
+    ids=str,
+)
+def test_an_incident_that_makes_no_sense_is_left_out_and_the_list_is_not_whole(changes: dict[str, Any]) -> None:
+    answers = {"/incidents": {"incidents": [incident(**changes)]}, "/incidents/Q1/alerts": {"alerts": [alert("a")]}}
+    with scripted(answers) as (reader, _):
+        seen = reader.look([], {})
+    assert dict(seen.incidents) == {}
+    assert not seen.complete
+
+
+@pytest.mark.parametrize("document", [[], {}, {"incidents": {}}, {"incidents": 3}, "x", None], ids=str)
+def test_an_answer_of_another_shape_is_a_problem_and_no_absence(document: Any) -> None:
+    with scripted({"/incidents": document}) as (reader, _):
+        seen = reader.look([key_of("a")], {})
+    assert seen.problem
+    assert seen.absent == frozenset()
+    assert not seen.complete
+
+
+def test_an_id_is_text_from_outside_and_cannot_leave_its_path() -> None:
+    odd = "../services?x=%2e%2e#y z"
+    with scripted({"/incidents": {"incidents": [incident(id=odd)]}}) as (reader, server):
+        reader.look([], {})
+    asked = [one.split()[1] for one in server.requests if b"alerts" in one.split()[1]]
+    assert asked == [b"/incidents/..%2Fservices%3Fx%3D%252e%252e%23y%20z/alerts?limit=100&offset=0"]
