@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from opsctl.adapters.sinks.posting import Server, posted
 from opsctl.core.events import SEVERITIES, clip
 from opsctl.core.routing import GROUP
+from opsctl.http import Answer
 from opsctl.ports import Delivery, SinkEvent
 
 NAME = "alertmanager"
@@ -36,6 +38,7 @@ _ADDRESS = re.compile(
 """What Alertmanager surely takes for a link: for another one it refuses the whole alert."""
 _NO_ACKNOWLEDGEMENT = "Alertmanager has no acknowledgements, nothing was sent; a silence there keeps it quiet"
 _NO_NOTES = "Alertmanager has no notes"
+_A_PAGE = "HTTP 200 with an HTML page: is the url right, or is there a login in front?"
 _NOTHING_OPEN = "nothing was sent: nothing is known to be open, and what is not said again ends by itself"
 
 
@@ -104,9 +107,10 @@ class Alertmanager:
             return Delivery("accepted", None, _NOTHING_OPEN)
         body = json.dumps(alerts).encode()
         delivery, answer = posted(self._server, self._server.address, ALERTS, body, {}, timeout_seconds, (200,))
-        if answer is not None:
-            self._far.heard(answer.headers)
-        return delivery
+        if answer is None:
+            return delivery
+        self._far.heard(answer.headers)
+        return replace(delivery, outcome="retry", message=_A_PAGE) if _is_page(answer) else delivery
 
     def channel(self, key: str) -> str:
         """No rate limit."""
@@ -195,6 +199,11 @@ def annotations_of(event: Mapping[str, Any]) -> dict[str, str]:
         "look": details.get("look"),
     }
     return {name: clip(str(text), _TEXT_CHARACTERS) for name, text in texts.items() if text}
+
+
+def _is_page(answer: Answer) -> bool:
+    """Whether a page for people says that all is well, as a login or a proxy does; Alertmanager says nothing."""
+    return answer.status == 200 and ("html" in answer.content_type or answer.body.lstrip()[:1] == b"<")
 
 
 def _link(event: Mapping[str, Any]) -> str:

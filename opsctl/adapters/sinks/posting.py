@@ -79,8 +79,10 @@ def posted(
     headers: Mapping[str, str],
     timeout_seconds: float,
     accepted: Collection[int],
+    *,
+    hidden: str = "",
 ) -> tuple[Delivery, Answer | None]:
-    """One request and what it means; `where` is the far side's name for people."""
+    """One request and what it means; `where` is the far side's name for people, `hidden` must not be in an answer."""
     try:
         answer = server.post(path, body, headers, timeout_seconds)
     except HttpProblem as wrong:
@@ -89,12 +91,6 @@ def posted(
         return Delivery("retry", None, line(f"no request was made: {wrong}")), None
     except Exception as wrong:  # noqa: BLE001 - a page must outlive any fault of the transport
         return Delivery("retry", None, line(f"{where}: {type(wrong).__name__}")), None
-    if answer.status in accepted and is_page(answer):
-        said = f"HTTP {answer.status} with an HTML page: is the url right, or is there a login in front?"
-        return Delivery("retry", answer.status, said), answer
+    for form in (hidden, hidden.replace("/", "\\/")) if hidden else ():
+        answer = replace(answer, body=answer.body.replace(form.encode(), b"[redacted]"))
     return delivered(answer, accepted), answer
-
-
-def is_page(answer: Answer) -> bool:
-    """Whether it is a page for people, as a login or a proxy answers."""
-    return "html" in answer.content_type or answer.body.lstrip()[:9].lower() in (b"<!doctype", b"<html>")

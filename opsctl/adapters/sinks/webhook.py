@@ -28,6 +28,7 @@ SCHEMA = "opsctl/event/v1"
 _ACCEPTED = range(200, 300)
 _ENCODED = "whsec_"  # before a signing secret that is base64 of the key
 _SHORTEST_PATH = 8
+_REDIRECT = "a redirect, and redirects are not followed: is the url right, or is there a login in front?"
 
 
 class Webhook:
@@ -43,7 +44,7 @@ class Webhook:
         self._server = Server(endpoint)
         parts = urlsplit(endpoint.url)
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._path = parts.path
+        self._hidden = parts.path if len(parts.path) >= _SHORTEST_PATH else ""
         # The client's address has no slash at its end, which is another address at some receivers.
         self._tail = "/" if parts.path.endswith("/") or not parts.path else ""
 
@@ -60,10 +61,14 @@ class Webhook:
             except OpsctlError as wrong:
                 return Delivery("retry", None, line(f"no request was made: {wrong}"))
             headers |= {"webhook-id": identifier, "webhook-timestamp": str(at), "webhook-signature": signature}
-        delivery, _ = posted(self._server, self._where, self._tail, body, headers, timeout_seconds, _ACCEPTED)
+        delivery, _ = posted(
+            self._server, self._where, self._tail, body, headers, timeout_seconds, _ACCEPTED, hidden=self._hidden
+        )
         if delivery.status in (401, 403):
             self._secret = None
-        return replace(delivery, message=self._without_path(delivery.message))
+        if delivery.status is not None and 300 <= delivery.status < 400:  # where to may hold the path
+            return replace(delivery, message=f"{self._where}: HTTP {delivery.status}: {_REDIRECT}")
+        return delivery
 
     def channel(self, key: str) -> str:
         """No rate limit but the receiver's own (429)."""
@@ -72,9 +77,6 @@ class Webhook:
     def close(self) -> None:
         """Drop connections."""
         self._server.close()
-
-    def _without_path(self, message: str) -> str:
-        return message.replace(self._path, "/[redacted]") if len(self._path) >= _SHORTEST_PATH else message
 
 
 def body_of(event: SinkEvent) -> bytes:
