@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.pagerduty_world import (
+from tests.contract.local_pagerduty_world import (
     ANA,
     BEN,
     CHAT,

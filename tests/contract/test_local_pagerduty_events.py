@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opsctl.demo.servers.events_v2 import EVENTS_PER_MINUTE
-from tests.contract.pagerduty_world import KEY, MONEY, OTHER_KEY, World, event, payload
+from tests.contract.local_pagerduty_world import KEY, MONEY, OTHER_KEY, World, event, payload
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
-from tests.contract.pagerduty_world import BEN, KEY, World, event
+from tests.contract.local_pagerduty_world import BEN, KEY, World, event
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from opsctl.demo.servers.pagerduty_incidents import MOST_AT_ONCE, MOST_NOTES
-from tests.contract.pagerduty_world import (
+from tests.contract.local_pagerduty_world import (
     ANA,
     BEN,
     MONEY,

@@ -20,7 +20,7 @@ import pytest
 
 from opsctl.demo.servers import pagerduty_tls
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
-from tests.contract.pagerduty_world import ACCEPT, ANA, KEY, TOKEN, event, payload
+from tests.contract.local_pagerduty_world import ACCEPT, ANA, KEY, TOKEN, event, payload
 
 HAS_OPENSSL = pytest.mark.skipif(pagerduty_tls.shutil.which("openssl") is None, reason="no openssl")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from opsctl.demo.servers.pagerduty_rest import REQUESTS_PER_MINUTE
-from tests.contract.pagerduty_world import (
+from tests.contract.local_pagerduty_world import (
     CHAT,
     MONEY,
     OTHER_KEY,

@@ -129,7 +129,7 @@ def test_a_machine_without_tools_names_each_of_them(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("ES_JAVA_HOME", raising=False)
     monkeypatch.setattr(jdk, "PACKAGED", tmp_path / "none")
     assert (no_go(), no_apt(), no_maven(17)()) == ("no Go", "no apt", "no Java")
-    assert {row.lacking() for row in SERVERS} == {"no Go", "no apt", "no Java"}
+    assert {row.lacking() for row in SERVERS} == {"no Go", "no apt", "no Java", "no npm"}
     old = java(tmp_path / "jdk-17", '"17.0.15"')
     monkeypatch.setenv("JAVA_HOME", str(old))
     assert (no_maven(17)(), no_maven(21)()) == ("no Maven", "no JDK 21 or newer")
