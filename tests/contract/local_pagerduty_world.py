@@ -1,106 +1,104 @@
-"""A local PagerDuty for tests of what is read back: events in, acts of people, its clock and its faults."""
+"""A local PagerDuty without a process: requests in, answers out, with an account of two services and three tokens."""
 
 from __future__ import annotations
 
 import json
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from opsctl.adapters.sinks.pagerduty import RoutingKeys
-from opsctl.adapters.sinks.pagerduty_reader import PagerDutyReader
-from opsctl.adapters.sinks.pagerduty_rest import Rest
-from opsctl.adapters.sinks.pagerduty_services import Services
-from opsctl.core.events import encode
-from opsctl.core.keys import PREFIX
-from opsctl.core.seen import Seen
-from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
+from opsctl.demo.servers.faults_script import FaultScript
+from opsctl.demo.servers.incidents_file import IncidentsFile
+from opsctl.demo.servers.pagerduty_account import identity, read_account
+from opsctl.demo.servers.pagerduty_answers import Answer, Request
+from opsctl.demo.servers.pagerduty_clock import Clock
+from opsctl.demo.servers.pagerduty_service import Reply, Service
 
-TOKEN = "c4naryR3stT0ken_u8"
-KEYS = {"default": "d" * 32, "money": "m" * 32, "social": "s" * 32}
-ANA = "ana@example.com"
+KEY, OTHER_KEY = "c4naryc4naryc4naryc4naryc4nary00", "0therk3y0therk3y0therk3y0therk3y"
+TOKEN, READER, PERSONAL = "t0ken-full-canary", "t0ken-read-canary", "t0ken-ana-canary"
+ANA, BEN = "ana@example.com", "ben@example.com"
+ACCEPT = "application/vnd.pagerduty+json;version=2"
+BEGIN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+MONEY, CHAT = identity("service", "Money"), identity("service", "Chat")
 
-
-class PagerDutyWorld:
-    """One running account and a reader of it."""
-
-    def __init__(self, server: LocalPagerDuty, tokens: Mapping[str, str] | None = None) -> None:
-        self.server = server
-        self.keys = RoutingKeys({name: (lambda key=key: key) for name, key in KEYS.items()})
-        self.rest = Rest(lambda: TOKEN, ANA, server.address)
-        self.services = Services(self.rest, self.keys)
-        self.reader = PagerDutyReader(self.rest, self.services)
-
-    def event(self, action: str, key: str, team: str = "money", **changes: Any) -> None:
-        body = {"routing_key": KEYS[team], "event_action": action, "dedup_key": key} | changes
-        if action == "trigger":
-            body.setdefault("payload", {"summary": key, "source": "x", "severity": "critical"})
-        self.post("/v2/enqueue", body)
-
-    def person(self, do: str, key: str, user: str = ANA) -> dict[str, Any]:
-        return self.post("/_person", {"do": do, "dedup_key": key, "user": user})["incident"]  # type: ignore[no-any-return]
-
-    def window(self, service: str, hours: float = 1.0, description: str = "") -> dict[str, Any]:
-        now = datetime.now(UTC)
-        [id_] = [one["id"] for one in self.get("/services")["services"] if one["name"] == service]
-        wanted = {
-            "type": "maintenance_window",
-            "start_time": now.isoformat(),
-            "end_time": (now + timedelta(hours=hours)).isoformat(),
-            "description": description,
-            "services": [{"id": id_, "type": "service_reference"}],
-        }
-        made = self.post("/maintenance_windows", {"maintenance_window": wanted})
-        return made["maintenance_window"]  # type: ignore[no-any-return]
-
-    def faults(self, *rules: Mapping[str, Any]) -> None:
-        self.call("PUT", "/_faults", list(rules))
-
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        return [one for one in self.get("/_requests")["requests"] if path in one["path"]]
-
-    def look(self, *keys: str, known: Mapping[str, str] | None = None, seconds: float = 5.0) -> Seen:
-        return self.reader.look(keys, known or {}, seconds)
-
-    def get(self, path: str) -> dict[str, Any]:
-        return self.call("GET", path)
-
-    def post(self, path: str, body: Any) -> dict[str, Any]:
-        return self.call("POST", path, body)
-
-    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        headers = {
-            "Content-Type": "application/json",
-            "Authorization": f"Token token={TOKEN}",
-            "Accept": "application/vnd.pagerduty+json;version=2",
-            "From": ANA,
-        }
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.server.address + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())  # type: ignore[no-any-return]
+ACCOUNT: dict[str, Any] = {
+    "routing_keys": {"money": KEY, "chat": OTHER_KEY},
+    "tokens": {
+        "full": TOKEN,
+        "reader": {"token": READER, "access": "read"},
+        "personal": {"token": PERSONAL, "user": ANA},
+    },
+    "services": {"Money": ["money"], "Chat": ["chat"]},
+    "users": [{"name": "Ana Novak", "email": ANA}, {"name": "Ben Okafor", "email": BEN}],
+    "on_call": [
+        {"user": ANA, "level": 1, "schedule": "Primary", "start": "2026-03-01T08:00Z", "end": "2026-03-01T20:00Z"},
+        {"user": BEN, "level": 1, "schedule": "Primary", "start": "2026-03-01T20:00Z", "end": "2026-03-02T08:00Z"},
+        {"user": BEN, "level": 2},
+    ],
+}
 
 
-@contextmanager
-def pagerduty_world(folder: Path, **account: Any) -> Iterator[PagerDutyWorld]:
-    """Start one; `account` is as `start_local_pagerduty` has it."""
-    server = start_local_pagerduty(folder / "pd.sqlite3", KEYS, tokens={"opsctl": TOKEN}, **account)
-    world = PagerDutyWorld(server)
-    try:
-        yield world
-    finally:
-        world.reader.close()
-        server.stop()
+def event(action: str = "trigger", key: str = "k", **changes: Any) -> dict[str, Any]:
+    """An event of the integration `money`."""
+    body = {"summary": f"{key} burns", "source": "x", "severity": "critical"}
+    return {"routing_key": KEY, "event_action": action, "dedup_key": key, "payload": body} | changes
 
 
-def key_of(name: str) -> str:
-    """A dedup key of ours."""
-    return f"{PREFIX}{name}"
+def payload(**changes: Any) -> dict[str, Any]:
+    """The payload of an event, for `event(**payload(…))`."""
+    return {"payload": {"summary": "s", "source": "x", "severity": "critical"} | changes}
 
 
-def note(key: str, text: str) -> str:
-    """The body of a note's event."""
-    return encode({"event_action": "note", "dedup_key": key, "note": text})
+class World:
+    """One PagerDuty whose time stands still until a test moves it."""
+
+    def __init__(self, path: Path | str = ":memory:", account: dict[str, Any] | None = None) -> None:
+        self.clock = Clock(lambda: BEGIN)
+        self.faults = FaultScript()
+        self.file = IncidentsFile(Path(path), self.clock)
+        self.service = Service(self.file, read_account(account or ACCOUNT), self.faults)
+
+    def send(self, action: str = "trigger", key: str = "k", **changes: Any) -> Answer:
+        """An event; whatever comes back."""
+        return self.reply("POST", "/v2/enqueue", event(action, key, **changes)).answer
+
+    def reply(self, method: str, target: str, body: Any = None, **headers: str) -> Reply:
+        """Any request; names of headers are written with underscores."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return self.service.reply(
+            Request(method, target, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+        )
+
+    def rest(self, method: str, target: str, body: Any = None, **headers: str) -> Answer:
+        """A request of the REST API with good headers, of which some may be others; an empty one is left out."""
+        good = {"authorization": f"Token token={TOKEN}", "accept": ACCEPT, "content_type": "application/json"}
+        if method in {"POST", "PUT"}:
+            good["from"] = ANA
+        return self.reply(method, target, body, **{k: v for k, v in (good | headers).items() if v}).answer
+
+    def get(self, target: str) -> dict[str, Any]:
+        """The body of a GET that is answered with 200."""
+        answer = self.rest("GET", target)
+        assert answer.status == 200, answer
+        assert answer.body is not None
+        return dict(answer.body)
+
+    def put(self, incident: str, **change: Any) -> Answer:
+        """A change of one incident."""
+        return self.rest("PUT", f"/incidents/{incident}", {"incident": {"type": "incident_reference"} | change})
+
+    def opened(self, key: str = "k", **changes: Any) -> str:
+        """The id of a new incident."""
+        assert self.send("trigger", key, **changes).status == 202
+        return str(self.file.incidents(key)[-1]["id"])
+
+    def log(self) -> list[str]:
+        """What each event did."""
+        return [one["effect"] for one in self.file.log()]
+
+
+def error_of(answer: Answer) -> tuple[int, int, str, list[str]]:
+    """Status, code, message and details of a REST error."""
+    assert answer.body is not None
+    error = answer.body["error"]
+    return answer.status, error["code"], error["message"], error.get("errors", [])
