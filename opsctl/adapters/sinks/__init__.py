@@ -71,9 +71,9 @@ def _fallbacks(context: ContextSettings) -> tuple[str, ...]:
 
 
 def _pagerduty(settings: PagerDuty, secret: Callable[[Secret], str], now: Callable[[], datetime]) -> Parts:
-    from opsctl.adapters.sinks.pagerduty import open_pagerduty
+    from opsctl.adapters.sinks.pagerduty_parts import open_parts
 
-    return (open_pagerduty(settings, secret),), ()
+    return open_parts(settings, secret, now)
 
 
 def _opsgenie(settings: Opsgenie, secret: Callable[[Secret], str], now: Callable[[], datetime]) -> Parts:
