@@ -100,7 +100,7 @@ def _with_origins(seen: Seen, known: Mapping[str, Remembered]) -> Seen:
 
 
 def _facts(sink: str, known: Mapping[str, Remembered], seen: Seen, now: datetime) -> Iterable[Fact]:
-    """Remember each open incident by its id, with "" as the key of one that is not ours; forget those that are closed."""
+    """Remember each open incident by its id, key "" where it is not ours; forget those that are closed."""
     there = {id_: Remembered("") for id_ in seen.others}
     there |= {one.id: Remembered(one.key, one.origin) for one in seen.incidents.values() if one.open}
     for id_, one in there.items():

@@ -51,6 +51,7 @@ def plan(
     for closing in closings:
         work.verify(closing)
     work.sweep(namespace, before.keys() | active.keys(), blind=sweep)
+    work.strangers(namespace)
     commands: tuple[Command, ...] = (*work.triggers, *work.resolves, *work.notes)
     return Plan(
         MappingProxyType(work.after), commands, tuple(work.changes), tuple(work.sightings), tuple(work.problems)
@@ -307,6 +308,18 @@ class _Work:
             elif blind:
                 reason = "healthy, and this journal is new: an incident of another one must not stay open"
                 self.resolves.append(Resolve(key, 0, to, rule.rule_name, reason))
+
+    def strangers(self, namespace: str) -> None:
+        """Open there, ours by what it says of itself, and of no journal: closed where its rules are healthy."""
+        known = self.before.keys() | self.after.keys() | self.closing | {one.key for one in self.resolves}
+        for sink, look in self.cycle.seen.items():
+            for one in look.incidents.values():
+                origin = one.origin
+                if one.key in known or not one.open or origin is None or origin.namespace != namespace:
+                    continue
+                if origin.rule_uids and self.cycle.fresh.issuperset(origin.rule_uids):
+                    reason = f"healthy, and open as {one.id}"
+                    self.resolves.append(Resolve(one.key, 0, target(sink, origin.to), origin.rule_name, reason))
 
     def _change(self, now: JournalAlert, kind: str, text: str) -> None:
         if now.episode is not None:
