@@ -203,6 +203,14 @@ def test_keys_go_by_team_and_all_share_one_channel(serve: Serve) -> None:
     assert not Account({}, "https://api.atlassian.com/jsm/ops/integration/").readable
 
 
+def test_an_event_that_opsgenie_knows_nothing_of_makes_no_request(serve: Serve) -> None:
+    server = serve(answer("202 Accepted"))
+    og = sink(server.url)
+    for body in ('{"event_action":"merge","dedup_key":"k"}', '{"event_action":"resolve"}', "{"):
+        assert og.send(SinkEvent("", body)).outcome == "permanent"
+    assert server.requests == []
+
+
 # -- against the local Opsgenie
 
 

@@ -10,15 +10,15 @@ request, and never raise for what the far side does.
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from opsctl.adapters.sinks.answers import delivered, failed, line, retry_after
+from opsctl.adapters.sinks.answers import line, retry_after
+from opsctl.adapters.sinks.posting import Server, posted
 from opsctl.errors import ConfigError, OpsctlError
-from opsctl.http import MIB, Answer, Client, Endpoint, HttpProblem
+from opsctl.http import MIB, Answer, Client, Endpoint
 from opsctl.ports import Delivery, SinkEvent
 
 if TYPE_CHECKING:
@@ -43,18 +43,20 @@ ApiKeys = Mapping[str, Callable[[], str]]
 
 
 class Account:
-    """Where the API is, and a client for each API key, which is read when it is first needed."""
+    """Where the API is, with a connection for each API key; a key is read when it is first needed."""
 
     def __init__(self, keys: ApiKeys, url: str = OPSGENIE_URL) -> None:
         self._keys = keys
         self.url = url.rstrip("/").removesuffix(ALERTS)
-        self._clients: dict[str, Client] = {}
-        self._names: dict[str, str] = {}  # key names → API keys, as read
-        self._guard = threading.Lock()
         try:
-            self.address = Client(Endpoint(self.url)).endpoint.address
+            Client(Endpoint(self.url))
         except OpsctlError as wrong:
             raise ConfigError("opsgenie.url", None, str(wrong), hint=f"such as {OPSGENIE_URL}") from None
+        self._servers = {name: self._server(name) for name in keys}
+
+    def _server(self, name: str) -> Server:
+        endpoint = Endpoint(self.url, authorization=lambda: f"GenieKey {self._keys[name]().strip()}")
+        return Server(endpoint, answer_bytes=_ANSWER_BYTES)
 
     @property
     def readable(self) -> bool:
@@ -62,38 +64,17 @@ class Account:
         return not urlsplit(self.url).path.rstrip("/").endswith(_JSM_PATH)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the keys."""
-        return tuple(self._keys)
+    def servers(self) -> Sequence[Server]:
+        """One for each API key."""
+        return tuple(self._servers.values())
 
-    def client(self, name: str) -> Client:
-        """The client of a key, `default` where there is none of that name; `OpsctlError` where it cannot be had."""
-        name = name if name in self._keys else DEFAULT_KEY
-        if name not in self._keys:
-            raise ConfigError("opsgenie.api_keys", None, "no key for this team and no default", hint="add one")
-        with self._guard:
-            if name not in self._names:
-                self._names[name] = self._keys[name]().strip()
-            secret = self._names[name]
-            if secret not in self._clients:
-                header = f"GenieKey {secret}"  # a constant: read again within a call, it would make a second request
-                endpoint = Endpoint(self.url, authorization=lambda: header)
-                self._clients[secret] = Client(endpoint, max_body=_ANSWER_BYTES, pool_size=2)
-            return self._clients[secret]
-
-    def forget(self, client: Client) -> None:
-        """Read the key again before the next request: it was not accepted, and may have been renewed since."""
-        with self._guard:
-            gone = {secret for secret, one in self._clients.items() if one is client}
-            self._clients = {secret: one for secret, one in self._clients.items() if secret not in gone}
-            self._names = {name: secret for name, secret in self._names.items() if secret not in gone}
-        client.close()
+    def server(self, name: str) -> Server | None:
+        """The one of a key, `default` where there is none of that name."""
+        return self._servers.get(name) or self._servers.get(DEFAULT_KEY)
 
     def close(self) -> None:
         """Drop connections."""
-        with self._guard:
-            clients, self._clients, self._names = self._clients, {}, {}
-        for one in clients.values():
+        for one in self.servers:
             one.close()
 
 
@@ -107,27 +88,18 @@ class Opsgenie:
 
     def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         """Exactly one request, or none if there is no key for it (then `retry`)."""
+        server = self._account.server(event.key)
+        if server is None:
+            none = f"opsgenie.api_keys: no key for team {event.key or '(none)'} and no default"
+            return Delivery("retry", None, line(f"no request was made: {none}"))
         try:
-            client = self._account.client(event.key)
-        except OpsctlError as wrong:
-            return Delivery("retry", None, line(f"no request was made: {wrong}"))
-        try:
-            path, params, body = request_of(json.loads(event.body), responders=self._responders)
-            answer = client.request(
-                "POST",
-                path,
-                params=params,
-                body=json.dumps(body).encode(),
-                headers={"Content-Type": "application/json"},
-                timeout_seconds=timeout_seconds,
-            )
-        except HttpProblem as wrong:
-            if wrong.status == 401:
-                self._account.forget(client)
-            return failed(wrong, self._account.address)
-        except Exception as wrong:  # noqa: BLE001 - a page must outlive any fault of the transport
-            return Delivery("retry", None, line(f"{self._account.address}: {type(wrong).__name__}"))
-        return _delivery(answer)
+            path, body = request_of(json.loads(event.body), responders=self._responders)
+        except (ValueError, KeyError) as wrong:
+            return Delivery("permanent", None, line(f"no event for Opsgenie: {type(wrong).__name__}: {wrong}"))
+        delivery, answer = posted(
+            server, server.address, path, json.dumps(body).encode(), {}, timeout_seconds, accepted=(202,)
+        )
+        return delivery if answer is None else _with_wait(delivery, answer)
 
     def channel(self, key: str) -> str:
         """All keys share one: Opsgenie counts an account's requests, not a key's."""
@@ -150,17 +122,15 @@ def alias_of(dedup_key: str) -> str:
     return dedup_key.replace("/", ":")
 
 
-def request_of(
-    event: Mapping[str, Any], *, responders: bool = False
-) -> tuple[str, Mapping[str, str] | None, dict[str, Any]]:
-    """Path, query and body for an event in the form of Events v2."""
+def request_of(event: Mapping[str, Any], *, responders: bool = False) -> tuple[str, dict[str, Any]]:
+    """Path with query, and body, for an event in the form of Events v2."""
     action, alias = str(event["event_action"]), alias_of(str(event["dedup_key"]))
     if action == "trigger":
-        return ALERTS, None, _alert(event, alias, responders=responders)
+        return ALERTS, _alert(event, alias, responders=responders)
     body: dict[str, Any] = {"user": SOURCE, "source": SOURCE}
     if action == "note":
         body["note"] = clip(str(event.get("note") or ""), _NOTE)
-    return f"{ALERTS}/{quote(alias, safe=':')}/{_VERBS[action]}", {"identifierType": "alias"}, body
+    return f"{ALERTS}/{quote(alias, safe=':')}/{_VERBS[action]}?identifierType=alias", body
 
 
 def _alert(event: Mapping[str, Any], alias: str, *, responders: bool) -> dict[str, Any]:
@@ -247,10 +217,9 @@ def clip(text: str, most: int) -> str:
     return safe[:kept] + "…" if most > 0 else ""
 
 
-def _delivery(answer: Answer) -> Delivery:
-    delivery = delivered(answer, (202,))
-    if delivery.outcome != "retry" or delivery.retry_after_seconds is not None:
+def _with_wait(delivery: Delivery, answer: Answer) -> Delivery:
+    """Opsgenie documents no Retry-After; it names the window that is used up, of a second or of a minute."""
+    if delivery.status != 429 or delivery.retry_after_seconds is not None:
         return delivery
-    # Opsgenie documents no Retry-After; it names the window that is used up, of a second or of a minute.
-    period = retry_after(answer.headers.get("x-ratelimit-period-in-sec")) if answer.status == 429 else None
+    period = retry_after(answer.headers.get("x-ratelimit-period-in-sec"))
     return Delivery(delivery.outcome, delivery.status, delivery.message, period)

@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from opsctl.adapters.sinks.answers import line, said
 from opsctl.adapters.sinks.opsgenie import ALERTS, NAME, SOURCE, Account, alias_of
+from opsctl.adapters.sinks.posting import Server
 from opsctl.core.keys import PREFIX
 from opsctl.core.seen import Seen, SeenIncident
 from opsctl.core.signals import Reason
 from opsctl.errors import OpsctlError
-from opsctl.http import Client, HttpProblem
+from opsctl.http import HttpProblem
 
 _PAGE = 100  # the most that Opsgenie gives at once
 _DEEPEST = 20_000  # "Sum of offset and limit should be lower than 20000"
@@ -49,45 +50,30 @@ class OpsgenieReader:
     def look(self, keys: Sequence[str], known: Mapping[str, str], timeout_seconds: float = 5.0) -> Seen:
         """The newest alert of each dedup key, the first keys first; `known` are keys by id from earlier looks."""
         look = _Look(self._web, time.monotonic() + timeout_seconds)
-        clients = self._clients(look)
+        servers = self._account.servers
         at = self._now()
-        whole = bool(clients) and all([look.search(client, _OPEN, "createdAt", _DEEPEST, keys) for client in clients])
+        whole = all([look.search(server, _OPEN, "createdAt", _DEEPEST, keys) for server in servers])
         wanted = [key for key in dict.fromkeys(keys) if key not in look.incidents]
         if wanted:
-            for client in clients:
-                look.search(client, _CLOSED, "updatedAt", _PAGE, keys)
+            for server in servers:
+                look.search(server, _CLOSED, "updatedAt", _PAGE, keys)
         ids: dict[str, list[str]] = {}
         for identity, key in known.items():
             ids.setdefault(key, []).append(identity)
         look.searching = False
         for key in wanted:
-            look.ask(clients, key, ids.get(key, ()))
-        for client in look.refused:
-            self._account.forget(client)
+            look.ask(servers, key, ids.get(key, ()))
         return Seen(
             at,
             MappingProxyType(look.incidents),
             frozenset(look.absent),
-            complete=whole and not look.unread,
+            complete=whole and bool(servers),
             problem="; ".join(dict.fromkeys(look.problems)) or None,
         )
 
     def close(self) -> None:
         """Drop connections."""
         self._account.close()
-
-    def _clients(self, look: _Look) -> list[Client]:
-        """One for each API key that can be had."""
-        clients: dict[int, Client] = {}
-        for name in self._account.names:
-            try:
-                client = self._account.client(name)
-            except OpsctlError as wrong:
-                look.unread = True
-                look.problems.append(line(str(wrong)))
-            else:
-                clients[id(client)] = client
-        return list(clients.values())
 
 
 class _Look:
@@ -97,94 +83,91 @@ class _Look:
         self.incidents: dict[str, SeenIncident] = {}
         self.absent: set[str] = set()
         self.problems: list[str] = []
-        self.unread = False  # there is an API key that could not be had
-        self.refused: list[Client] = []  # whose API key was not accepted
         self.searching = True
         self._web = web
         self._until = until
         self._stopped: set[int] = set()
 
-    def search(self, client: Client, query: str, sort: str, most: int, keys: Sequence[str]) -> bool:
+    def search(self, server: Server, query: str, sort: str, most: int, keys: Sequence[str]) -> bool:
         """Add what a search finds, of at most `most`; false if it did not read all of it."""
         known = {alias_of(key): key for key in keys}
         for offset in range(0, most, _PAGE):
             body = self._get(
-                client,
+                server,
                 ALERTS,
                 {"query": query, "limit": str(_PAGE), "offset": str(offset), "sort": sort, "order": "desc"},
             )
-            if body is None or not self._add(client, body.get("data"), known):
+            if body is None or not self._add(server, body.get("data"), known):
                 return False
             rows = body["data"]
             if len(rows) < _PAGE:
                 return True
         return False
 
-    def _add(self, client: Client, rows: Any, known: Mapping[str, str]) -> bool:
+    def _add(self, server: Server, rows: Any, known: Mapping[str, str]) -> bool:
         if not isinstance(rows, list):
-            self._stop(client, "an answer without alerts in it")
+            self._stop(server, "an answer without alerts in it")
             return False
         for row in rows:
             try:
                 incident = _incident(row, known, self._web)
             except (ValueError, KeyError, TypeError, OverflowError) as wrong:
-                self._stop(client, f"an alert that cannot be read ({type(wrong).__name__}: {wrong})")
+                self._stop(server, f"an alert that cannot be read ({type(wrong).__name__}: {wrong})")
                 return False
             before = self.incidents.get(incident.key)
             if before is None or (incident.open, incident.created) > (before.open, before.created):
                 self.incidents[incident.key] = incident
         return True
 
-    def ask(self, clients: Sequence[Client], key: str, ids: Sequence[str]) -> None:
+    def ask(self, servers: Sequence[Server], key: str, ids: Sequence[str]) -> None:
         """Ask for one key by its alias, then by ids that it had; or note that there is none."""
-        by_alias = [self._one(client, key, "alias", alias_of(key)) for client in clients]
+        by_alias = [self._one(server, key, "alias", alias_of(key)) for server in servers]
         found = self.incidents.get(key)
         if found is not None:
             if not found.open and None in by_alias:
                 del self.incidents[key]  # a newer one may be open: not known
             return
-        by_id = [self._one(client, key, "id", one) for client in clients for one in ids]
-        nowhere = clients and not self.unread and all(there is False for there in (*by_alias, *by_id))
+        by_id = [self._one(server, key, "id", one) for server in servers for one in ids]
+        nowhere = servers and all(there is False for there in (*by_alias, *by_id))
         if nowhere and key not in self.incidents:
             self.absent.add(key)
 
-    def _one(self, client: Client, key: str, kind: str, identifier: str) -> bool | None:
+    def _one(self, server: Server, key: str, kind: str, identifier: str) -> bool | None:
         """Whether there is one; None if that could not be learnt."""
         path = f"{ALERTS}/{quote(identifier, safe=':')}"
-        body = self._get(client, path, {"identifierType": kind}, may_be_missing=True)
+        body = self._get(server, path, {"identifierType": kind}, may_be_missing=True)
         if body is _MISSING:
             return False
-        found = body is not None and self._add(client, [body.get("data")], {alias_of(key): key})
+        found = body is not None and self._add(server, [body.get("data")], {alias_of(key): key})
         return True if found else None
 
     def _get(
-        self, client: Client, path: str, params: Mapping[str, str], *, may_be_missing: bool = False
+        self, server: Server, path: str, params: Mapping[str, str], *, may_be_missing: bool = False
     ) -> Mapping[str, Any] | None:
         """The answer's JSON; None where there is none, `_MISSING` for Opsgenie's own 404 where there may be one."""
         left = self._until - time.monotonic()
-        if id(client) in self._stopped:
+        if id(server) in self._stopped:
             return None
         if left < _LEAST_SECONDS:
-            self._stop(client, "not everything was read in time" if self.searching else "")
+            self._stop(server, "not everything was read in time" if self.searching else "")
             return None
         try:
-            answer = client.get(path, params, timeout_seconds=left)
-        except HttpProblem as wrong:
-            late = wrong.reason is Reason.DEADLINE and not self.searching
-            self._stop(client, "" if late else str(wrong))
-            self.refused += [client] if wrong.status == 401 else []
+            answer = server.get(f"{path}?{urlencode(params)}", left)
+        except OpsctlError as wrong:
+            late = isinstance(wrong, HttpProblem) and wrong.reason is Reason.DEADLINE and not self.searching
+            self._stop(server, "" if late else str(wrong))
             return None
         body = _object(answer.body)
         if answer.status == 200 and body is not None:
             return body
         if answer.status == 404 and may_be_missing and body is not None and "requestId" in body:
             return _MISSING  # anything else that says 404 is not Opsgenie: a proxy, a wrong path
-        self._stop(client, f"answered {answer.status}: {said(answer)}")
+        self._stop(server, f"answered {answer.status}: {said(answer)}")
         return None
 
-    def _stop(self, client: Client, why: str) -> None:
+    def _stop(self, server: Server, why: str) -> None:
         """Ask no more with this key; that the time is over for single keys is no problem, and "" here."""
-        self._stopped.add(id(client))
+        self._stopped.add(id(server))
         self.problems += [line(why)] if why else []
 
 
