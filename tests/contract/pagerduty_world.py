@@ -43,8 +43,10 @@ class PagerDutyWorld:
     def person(self, do: str, key: str, user: str = ANA) -> dict[str, Any]:
         return self.post("/_person", {"do": do, "dedup_key": key, "user": user})["incident"]  # type: ignore[no-any-return]
 
-    def window(self, service: str, hours: float = 1.0, description: str = "") -> dict[str, Any]:
-        now = datetime.now(UTC)
+    def window(
+        self, service: str, hours: float = 1.0, description: str = "", at: datetime | None = None
+    ) -> dict[str, Any]:
+        now = at or datetime.now(UTC)
         [id_] = [one["id"] for one in self.get("/services")["services"] if one["name"] == service]
         wanted = {
             "type": "maintenance_window",
