@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opsctl.cli.confirming import DryRun, Yes, confirm, who
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.incident_history import timeline, why_not
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
-from opsctl.errors import ActionError, ExitCode, Refused, UsageError
+from opsctl.errors import ActionError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from opsctl.ports import Incident, Journal, Moment
@@ -28,8 +28,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 Selector = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="Its number (#12), the beginning of its key, or the rule's name.")
 ]
-DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Say what would be done and do nothing.")]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, in a protected context either.")]
 
 _GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "resolved": "✔ resolved"}
 
@@ -74,7 +72,7 @@ def show(incident: Selector, output: Output = None, json: Json = False) -> None:
         lines = [{"at": line.at, "kind": line.kind, "text": line.text, "who": line.who} for line in moments]
         write_json("incident/show/v1", {"source": "journal", "incident": _fields(found), "timeline": lines})
     else:
-        _printpick_incident(run, found, moments, form)
+        _print_one(run, found, moments, form)
 
 
 @app.command()
@@ -101,7 +99,7 @@ def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
         how = f"send {action} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
         sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
         return
-    _confirm(run, f"{action} #{found.episode} {found.rule_name}", yes=yes)
+    confirm(run, f"{action} #{found.episode} {found.rule_name}", yes=yes)
     _apply(run, journal, action, found)
 
 
@@ -110,7 +108,7 @@ def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
     until = now + run.composition.context.paging.not_after
     done = {"acknowledge": journal.acknowledge, "resolve": journal.resolve}[action]
     past = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
-    changed = done(found.episode, _who(), now, until)
+    changed = done(found.episode, who(), now, until)
     if journal.problem:  # the write found out: what was read before is not where it was written
         raise ActionError(f"#{found.episode} is not {past}: {journal.problem}")
     if not changed:
@@ -139,33 +137,12 @@ def _deliver(run: Frame, journal: Journal, found: Incident, action: str | None) 
         )
 
 
-def _confirm(run: Frame, what: str, *, yes: bool) -> None:
-    """A protected context wants its name typed, or --yes."""
-    context = run.composition.context
-    if not context.protected or yes:
-        return
-    refusal = f"context {context.name} is protected: not done: {what}"
-    if not sys.stdin.isatty():
-        raise Refused(refusal, hint="--yes says that you mean it")
-    sys.stderr.write(_clean(f"{what}: type the context's name, {context.name}, to go on: "))
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != context.name:
-        raise Refused(refusal, hint="the name was not typed")
-
-
 def open_journal(run: Frame) -> Journal:
     """The journal, if its incidents can be believed; ActionError otherwise."""
     journal: Journal = run.composition.journal()
     if journal.problem:
         raise ActionError(f"{journal.problem}: its incidents are not known")
     return journal
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody"
 
 
 # -- selectors
@@ -241,7 +218,7 @@ def _print_list(run: Frame, found: Sequence[Incident], now: datetime, form: str)
         run.say("no incident as far as this journal knows")
 
 
-def _printpick_incident(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
+def _print_one(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
     from opsctl.render.table import Column, write_rows
 
     when = time_writer(run)
