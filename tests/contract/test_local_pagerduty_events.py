@@ -43,6 +43,7 @@ BAD: list[tuple[Any, str]] = [
     (event(**payload(source=None)), "'payload.source' is missing or blank"),
     (event(**payload(severity="page")), "'payload.severity' is invalid"),
     (event(**payload(timestamp="yesterday")), "'payload.timestamp' is invalid"),
+    (event(**payload(timestamp="0001-01-01T00:00:00+14:00")), "'payload.timestamp' is invalid"),
     (event(**payload(group=3)), "'payload.group' must be a string"),
     (event(**payload(custom_details=[1])), "'payload.custom_details' must be an object"),
     (event(links=[{"text": "x"}]), "'links[0].href' is missing or blank"),
@@ -60,7 +61,7 @@ def test_a_bad_event_is_refused_in_the_documented_words(world: World, body: Any,
     assert world.file.incidents() == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff", [], "x", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", [], "x", b"[" * 100_000, b'{"a": "\\ud800"}'])
 def test_what_is_no_json_object_is_told_so(world: World, body: Any) -> None:
     assert post(world, body) == (
         400,

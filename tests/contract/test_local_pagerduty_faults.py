@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
-from tests.contract.local_pagerduty_world import BEN, KEY, World, event
+from tests.contract.local_pagerduty_world import BEN, KEY, OTHER_KEY, World, event
 
 
 @pytest.fixture
@@ -209,3 +209,9 @@ def test_our_own_side_is_never_treated_badly_and_tells_what_is_wrong(world: Worl
     assert world.reply("POST", "/_clock", b"{").answer.status == 400
     assert world.reply("POST", "/_clock", {"at": "2026-04-01T00:00:00Z"}).answer.status == 200
     assert world.clock.now().isoformat() == "2026-04-01T00:00:00+00:00"
+
+
+def test_a_rule_may_be_for_one_integration(world: World) -> None:
+    world.faults.load([{"match": {"integration": "chat"}, "do": "status", "status": 503}])
+    assert world.send().status == 202
+    assert world.send(routing_key=OTHER_KEY).status == 503

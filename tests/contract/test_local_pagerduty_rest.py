@@ -69,7 +69,8 @@ def test_a_change_needs_a_token_that_writes_and_a_known_user(world: World, metho
         "Requester User Not Found",
     )
     assert error_of(world.rest(method, path, body, content_type="text/plain"))[:2] == (400, 2002)
-    assert error_of(world.rest(method, path, b"{"))[:2] == (400, 2001)
+    for unreadable in (b"{", b"[" * 100_000, b'{"note": {"content": "\\ud800"}}'):
+        assert error_of(world.rest(method, path, unreadable))[:2] == (400, 2001)
     assert [one["status"] for one in world.file.incidents()] == ["triggered"]
     assert world.get("/incidents/1/notes")["notes"] == []
 
@@ -128,7 +129,7 @@ BAD_QUERIES = [
     ("limit=100&offset=9901", 2001), ("total=maybe", 2001), ("date_range=some", 2001), ("statuses[]=open", 2001),
     ("urgencies[]=middle", 2001), ("include[]=everything", 2001), ("sort_by=title", 2001),
     ("sort_by=created_at:up", 2001), ("sort_by=created_at,resolved_at,urgency", 2001), ("since=yesterday", 2004),
-    ("until=2026-13-01", 2004), ("since=2026-02-01&until=2026-01-01", 2005), ("since=2025-01-01&until=2025-12-01", 2005),
+    ("until=2026-13-01", 2004), ("since=9999-12-31", 2004), ("until=0001-01-01T00:00:00%2B14:00", 2004), ("since=2026-02-01&until=2026-01-01", 2005), ("since=2025-01-01&until=2025-12-01", 2005),
 ]  # fmt: skip
 
 

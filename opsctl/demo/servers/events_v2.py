@@ -132,10 +132,9 @@ def _text_or_none(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     try:
-        datetime.fromisoformat(value)
+        return 1970 < datetime.fromisoformat(value).year < 9000
     except (ValueError, TypeError):
         return False
-    return True
 
 
 def refusal(errors: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ A script is a JSON list of rules; the first rule that acts on a request wins, an
 |--------------------------------|-------------------------------------------------------------------------------------|
 | `path`, `alias` or `dedup_key` | a glob (`*`, `?`, `[…]`) , case matters; the last two are one thing                 |
 | `method`, `action`             | the method; what is asked for (trigger, create, acknowledge, close, list, …)        |
+| `integration`                  | the name of the integration that an event is for                                    |
 | `nth`, `from`, `to`            | the n-th, or the first to the last, of the requests that the members above hold for |
 | `probability`, `seed`          | a share of what is left, drawn from a generator of the rule's own: repeatable       |
 | `times`                        | at most as many times in all                                                        |
@@ -57,7 +58,7 @@ LONGEST_SECONDS = 3600.0
 NOT_CARRIED_OUT = frozenset({"lose_request", "status", "accept_invisible"})
 """The kinds after which the service's state is as it was; `accept_later` changes it later."""
 
-_TEXTS = ("path", "method", "action", "alias", "dedup_key")
+_TEXTS = ("path", "method", "action", "integration", "alias", "dedup_key")
 _COUNTS = ("nth", "from", "to", "times", "seed")
 
 
@@ -72,6 +73,7 @@ class Asked(NamedTuple):
     path: str  # without a query
     action: str = ""
     key: str = ""
+    integration: str = ""  # by name; the local PagerDuty's
 
 
 class Fault(NamedTuple):
@@ -153,6 +155,7 @@ class _Rule:
         return (
             match.get("method", asked.method).upper() == asked.method
             and match.get("action", asked.action) == asked.action
+            and match.get("integration", asked.integration) == asked.integration
             and fnmatchcase(asked.path, match.get("path", "*"))
             and (key is None or fnmatchcase(asked.key, key))
         )

@@ -5,6 +5,7 @@ Pure. Must never use a code that PagerDuty's documentation does not list or its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +36,17 @@ class Request(NamedTuple):
     def query(self) -> dict[str, list[str]]:
         """Values by name; `statuses[]` is a name of its own, and values are never split at commas."""
         return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+
+def decoded(raw: bytes) -> Any:
+    """A JSON document; ValueError where it is none, is nested without end, or has half a character in it."""
+    try:
+        made = json.loads(raw)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            json.dumps(made, ensure_ascii=False).encode()
+    except RecursionError as wrong:
+        raise ValueError("nested too deeply") from wrong
+    return made
 
 
 class Refusal(Exception):

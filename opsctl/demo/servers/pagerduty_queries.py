@@ -95,8 +95,10 @@ def _count(query: Query, name: str, default: int) -> int:
 
 
 def time_of(text: str) -> datetime:
-    """A time in ISO 8601, in UTC where it has no zone; ValueError if it is none."""
+    """A time in ISO 8601, in UTC where it has no zone; ValueError if it is none, or of no year that matters."""
     at = datetime.fromisoformat(text)
+    if not 1970 < at.year < 9000:
+        raise ValueError(f"{text!r} is not a time of this age")
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -6,14 +6,13 @@ Strict where PagerDuty's documentation is: the exact form of `Authorization`, th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from opsctl.demo.servers.incidents_file import IncidentsFile
 from opsctl.demo.servers.pagerduty_account import Token, User
-from opsctl.demo.servers.pagerduty_answers import Answer, Refusal, Request, error, invalid, not_found
+from opsctl.demo.servers.pagerduty_answers import Answer, Refusal, Request, decoded, error, invalid, not_found
 from opsctl.demo.servers.pagerduty_clock import MinuteLimit
 from opsctl.demo.servers.pagerduty_incidents import Incidents
 from opsctl.demo.servers.pagerduty_maintenance import Maintenance
@@ -165,6 +164,6 @@ def _decoded(request: Request) -> Any:
     if kind != "application/json":
         raise Refusal(error(400, 2002, "Arguments Caused Error", "Content-Type must be application/json"))
     try:
-        return json.loads(request.body)
+        return decoded(request.body)
     except ValueError as wrong:
         raise invalid("The request is not JSON") from wrong

@@ -6,7 +6,6 @@ person and clock. Must never answer 202 before the event is on disk, unless a fa
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from opsctl.demo.servers.events_v2 import (
 from opsctl.demo.servers.faults_script import Asked, BadScript, Fault, FaultScript
 from opsctl.demo.servers.incidents_file import IncidentsFile
 from opsctl.demo.servers.pagerduty_account import Account, read_account
-from opsctl.demo.servers.pagerduty_answers import Answer, Refusal, Request, plain, throttled
+from opsctl.demo.servers.pagerduty_answers import Answer, Refusal, Request, decoded, plain, throttled
 from opsctl.demo.servers.pagerduty_clock import MinuteLimit
 from opsctl.demo.servers.pagerduty_queries import time_of
 from opsctl.demo.servers.pagerduty_references import Directory
@@ -75,8 +74,8 @@ class Service:
         """Answer one request the way that the script wants it."""
         if request.path == "/" or request.path.startswith("/_"):
             return Reply(self.ours(request))
-        event = _decoded(request.body) if request.path.startswith("/v2/") else None
-        fault = self.faults.next(_asked(request, event))
+        event = _event(request.body) if request.path.startswith("/v2/") else None
+        fault = self.faults.next(_asked(request, event, self._integration(event) or ""))
         answer = self._done(request, event, fault)
         with self._guard:
             self.requests.append(
@@ -135,7 +134,7 @@ class Service:
         if len(raw) > BODY_BYTES:
             self.file.refused(413, "", None, ["body too large"])
             return Answer(413, {"status": "payload too large", "message": "Event exceeds the maximum size of 512 KB"})
-        event = _decoded(raw)
+        event = _event(raw)
         errors, integration = rules(event), self._integration(event)
         if not errors and integration is None:
             errors = ["Invalid routing key"]
@@ -158,7 +157,7 @@ class Service:
             ("GET", "/"): self._summary,
             ("GET", "/_incidents"): self._incidents,
             ("GET", "/_log"): self._log,
-            ("GET", "/_requests"): lambda _: Answer(200, {"requests": list(self.requests)}),
+            ("GET", "/_requests"): self._seen,
             ("GET", "/_changes"): lambda _: Answer(200, {"changes": self.file.changes()}),
             ("GET", "/_faults"): lambda _: Answer(200, {"rules": self.faults.shown()}),
             ("PUT", "/_faults"): self._load_faults,
@@ -187,9 +186,14 @@ class Service:
     def _log(self, request: Request) -> Answer:
         return Answer(200, {"log": self.file.log(int(request.query.get("after", ["0"])[-1]))})
 
+    def _seen(self, request: Request) -> Answer:
+        """`GET /_requests`: what was asked of either API since the start; a status of 0 is no answer."""
+        with self._guard:
+            return Answer(200, {"requests": list(self.requests)})
+
     def _load_faults(self, request: Request) -> Answer:
         """`PUT /_faults`: a list of rules, or an object with the list as `rules`."""
-        document = json.loads(request.body)
+        document = decoded(request.body)
         try:
             self.faults.load(document.get("rules") if isinstance(document, dict) else document)
         except BadScript as wrong:
@@ -198,7 +202,7 @@ class Service:
 
     def _person(self, request: Request) -> Answer:
         """`POST /_person` {do: acknowledge|resolve, dedup_key or incident, user}: an act in PagerDuty's own pages."""
-        wanted = json.loads(request.body)
+        wanted = decoded(request.body)
         status = {"acknowledge": "acknowledged", "resolve": "resolved"}[wanted["do"]]
         user = self.account.user(wanted.get("user") or self.account.users[0].id)
         if user is None:
@@ -217,7 +221,7 @@ class Service:
 
     def _move_clock(self, request: Request) -> Answer:
         """`POST /_clock` {advance: seconds} or {at: ISO 8601}."""
-        wanted = json.loads(request.body)
+        wanted = decoded(request.body)
         if "at" in wanted:
             self.file.clock.set(time_of(wanted["at"]))
         else:
@@ -225,14 +229,14 @@ class Service:
         return Answer(200, {"now": self.file.clock.now().isoformat()})
 
 
-def _asked(request: Request, event: Any) -> Asked:
+def _asked(request: Request, event: Any, integration: str) -> Asked:
     known = event if isinstance(event, dict) else {}
     action = "change" if request.path == ENQUEUE_CHANGE else str(known.get("event_action") or "")
-    return Asked(request.method, request.path, action, str(known.get("dedup_key") or ""))
+    return Asked(request.method, request.path, action, str(known.get("dedup_key") or ""), integration)
 
 
-def _decoded(raw: bytes) -> Any:
+def _event(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        return decoded(raw)
+    except ValueError:
         return None
