@@ -187,7 +187,7 @@ def annotations_of(event: Mapping[str, Any]) -> dict[str, str]:
     """What people read; it may change from one event of a key to the next."""
     payload = _mapping(event.get("payload"))
     details = _mapping(payload.get("custom_details"))
-    evidence = details.get("evidence")
+    evidence, members = details.get("evidence"), details.get("alerts")
     runbook = str(details.get("runbook") or "")
     texts = {
         "summary": payload.get("summary"),
@@ -196,6 +196,7 @@ def annotations_of(event: Mapping[str, Any]) -> dict[str, str]:
         "runbook_url" if runbook.startswith(("https://", "http://")) else "runbook": runbook,
         "link": _link(event),
         "incident": details.get("incident"),
+        "alerts": "\n".join(map(str, members)) if isinstance(members, list) else None,
         "look": details.get("look"),
     }
     return {name: clip(str(text), _TEXT_CHARACTERS) for name, text in texts.items() if text}

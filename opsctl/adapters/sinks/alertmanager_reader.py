@@ -18,7 +18,8 @@ from opsctl.adapters.sinks.alertmanager import ALERTS, KEY_LABEL, NAME, FarSide
 from opsctl.adapters.sinks.answers import line
 from opsctl.adapters.sinks.posting import Server
 from opsctl.core.events import clip
-from opsctl.core.seen import Seen, SeenIncident
+from opsctl.core.routing import GROUP
+from opsctl.core.seen import Seen, SeenIncident, SeenOrigin
 from opsctl.errors import OpsctlError
 from opsctl.http import MIB, status_problem
 
@@ -90,7 +91,8 @@ class AlertmanagerReader:
     def _incident(self, row: Any) -> tuple[Mapping[str, str], SeenIncident]:
         labels = {str(name): str(value) for name, value in row["labels"].items()}
         # The fingerprint is of the labels, which the next incident of the key has too: the number tells them apart.
-        number = str(row.get("annotations", {}).get("incident", ""))
+        annotations = row.get("annotations", {})
+        number = str(annotations.get("incident", ""))
         key = labels.get(KEY_LABEL, "")
         return labels, SeenIncident(
             key=key,
@@ -99,7 +101,17 @@ class AlertmanagerReader:
             created=_time(row["startsAt"]),
             changed=_time(row["updatedAt"]),
             url=f"{self._server.address}/#/alerts?filter={quote(f'{{{KEY_LABEL}={_quoted(key)}}}', safe='')}",
+            origin=_origin(labels, str(annotations.get("alerts", ""))),
         )
+
+
+def _origin(labels: Mapping[str, str], members: str) -> SeenOrigin | None:
+    """The rule behind an alert, or those of a group's members."""
+    uid = labels.get("rule_uid", "")
+    uids = tuple(members.split("\n")) if uid.startswith(GROUP) else (uid,)
+    if not all(uids):
+        return None
+    return SeenOrigin(labels.get("namespace", ""), uids, labels.get("alertname", ""), labels.get("team", ""))
 
 
 def _quoted(text: str) -> str:
