@@ -342,3 +342,13 @@ def test_the_process_ends_with_its_parent_and_says_what_is_wrong_with_its_keys(t
         assert len(done.stderr.splitlines()) == 1
         assert "short" not in done.stderr
         assert KEY not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [["--state", "."], ["--port", "99999"], ["--lag", "nan"], ["--faults", "/nowhere.json"]], ids=" ".join
+)
+def test_a_start_that_cannot_be_is_one_line(tmp_path: Path, options: list[str]) -> None:
+    command = [sys.executable, "-m", "opsctl.demo.servers.opsgenie", "--state", str(tmp_path / "x.sqlite3"), *options]
+    keys = json.dumps({"default": KEY}) + "\n"
+    done = subprocess.run(command, input=keys, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -31,8 +32,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from opsctl.demo.servers import own_process
-from opsctl.demo.servers.faults_script import BadScript, Fault, FaultScript, reply
-from opsctl.demo.servers.opsgenie_api import Answer, Api, BadKeys, Keys, Rates, said
+from opsctl.demo.servers.faults_script import Fault, FaultScript, reply
+from opsctl.demo.servers.opsgenie_api import Answer, Api, Keys, Rates, said
 from opsctl.demo.servers.opsgenie_file import AlertsFile, shown
 from opsctl.demo.servers.opsgenie_rules import BODY_BYTES
 
@@ -197,12 +198,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         keys = Keys.read(json.loads(options.keys.read_text() if options.keys else own_process.first_line()))
         faults = FaultScript(json.loads(options.faults.read_text()) if options.faults else [])
-    except (OSError, ValueError, BadKeys, BadScript) as wrong:
+        file = AlertsFile(options.state, milliseconds)
+        rates = Rates(options.per_minute, options.per_second)
+        server = _Server(options.port, Api(file, keys, faults, rates, round(options.lag * 1000)), Ours(file, faults))
+    except (OSError, ValueError, OverflowError, RecursionError, sqlite3.Error) as wrong:
         sys.stderr.write(f"{parser.prog}: {wrong}\n")
         return 2
-    file = AlertsFile(options.state, milliseconds)
-    api = Api(file, keys, faults, Rates(options.per_minute, options.per_second), lag_ms=round(options.lag * 1000))
-    server = _Server(options.port, api, Ours(file, faults))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     own_process.serve_until_stdin_closes(f"http://127.0.0.1:{server.server_address[1]}")
     server.shutdown()
