@@ -99,7 +99,7 @@ def test_the_routing_key_is_in_no_file_and_in_no_answer(
     report = host.cycle(0, "redeem")
     stranger = PagerDuty({"default": lambda: CANARY[::-1]}, server.address)
     host.journal.resolve(1, "ann", host.clock.now(), host.clock.now())
-    refused = drain(host.journal, [stranger], host.clock)
+    refused = drain(host.journal, Sinks({"pagerduty": stranger}), host.clock)
     assert refused.failed
     host.journal.close()
     told = capfd.readouterr()
@@ -168,6 +168,7 @@ import sys
 from pathlib import Path
 from opsctl.adapters.journal import open_journal
 from opsctl.adapters.sinks.pagerduty import PagerDuty
+from opsctl.ports import Sinks
 from opsctl.sender import drain
 from tests.unit.paging.world import T0, SteppedClock, alert, cycle, run_record
 folder, address, key = Path(sys.argv[1]), sys.argv[2], sys.stdin.readline().strip()
@@ -175,7 +176,7 @@ clock = SteppedClock()
 journal = open_journal(folder, "prod-eu", clock)
 uids = ("redeem", "pay")
 journal.commit(run_record(T0), (), cycle(T0, [alert(uid) for uid in uids], fresh=uids))
-report = drain(journal, [PagerDuty({"default": lambda: key}, address)], clock)
+report = drain(journal, Sinks({"pagerduty": PagerDuty({"default": lambda: key}, address)}), clock)
 print(len(report.accepted), len(report.left), journal.problem)
 """
 

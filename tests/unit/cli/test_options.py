@@ -7,12 +7,12 @@ from typing import Literal
 
 import pytest
 
-from opsctl.cli.check import _unsent
 from opsctl.cli.frame import Frame
 from opsctl.cli.options import chosen_output, duration, moment
 from opsctl.core.outbox import OutboxRow
 from opsctl.errors import UsageError
 from opsctl.sender import SendReport
+from opsctl.views.result import _unsent
 
 NOW = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
 
