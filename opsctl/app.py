@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from opsctl.adapters.journal import SqliteJournal
     from opsctl.adapters.journal.page_times import PageTimes
+    from opsctl.adapters.listener import Listener, Page
+    from opsctl.adapters.service_manager import ServiceManager
     from opsctl.adapters.sinks.observed import OnDelivery
     from opsctl.adapters.telemetry import Telemetry
     from opsctl.core.routing import Routing
@@ -287,7 +289,6 @@ class Composition:
             self.__dict__["_journal"] = before.__dict__.pop("_journal")
         elif not same:
             self.journal()
-        self.telemetry, self.on_delivery = before.telemetry, before.on_delivery
         before.close()
 
     def mend_journal(self) -> bool:
@@ -368,6 +369,24 @@ def telemetry(env: Mapping[str, str]) -> tuple[Telemetry | None, str | None]:
     from opsctl.adapters.telemetry import start
 
     return start(env)
+
+
+def listen(host: str, port: int, pages: Mapping[str, Page]) -> Listener:
+    """Serve pages on an address; UsageError where it is not to be had."""
+    from opsctl.adapters.listener import Listener
+
+    try:
+        return Listener(host, port, pages)
+    except OSError as wrong:
+        why = wrong.strerror or str(wrong)
+        raise UsageError(f"cannot listen on {host}:{port}: {why}", hint="--listen takes another address") from wrong
+
+
+def service_manager(env: MutableMapping[str, str]) -> ServiceManager:
+    """Who started us and wants to hear how it goes, by its variables, which are taken out."""
+    from opsctl.adapters.service_manager import ServiceManager
+
+    return ServiceManager(env)
 
 
 def memory_source(store: SeriesStore) -> MetricsSource:

@@ -20,6 +20,7 @@ from types import FrameType
 
 from opsctl.core.events import encode, minimal
 from opsctl.core.frozen import dataclass
+from opsctl.core.lanes import Lanes
 from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, due_at, heads, next_row, triage, wait_seconds
 from opsctl.core.routing import split_target
 from opsctl.errors import Refused
@@ -27,6 +28,9 @@ from opsctl.ports import Clock, Delivery, Outbox, Sink, SinkEvent, Sinks
 
 REQUEST_SECONDS = 5.0
 _SHORTEST_REQUEST_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 1.0
+_NOW_SECONDS = 0.001  # what is due within it is due: a float is no reason to wait
+_THROTTLED = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def drain(
     *,
     chance: Callable[[], float] = random.random,
 ) -> SendReport:
-    """Send what is due for at most `budget_seconds`."""
+    """Send what is due for at most `budget_seconds`, the wait for another sender included."""
+    deadline = clock.monotonic() + budget_seconds
     rows = outbox.unfinished()
     if not rows:
         return SendReport()
@@ -63,7 +68,7 @@ def drain(
         return SendReport(left=rows, problems=(problem,))
     try:
         with outbox.lock("send", budget_seconds):
-            return _Drain(outbox, sinks, clock, budget_seconds, chance).run()
+            return _Drain(outbox, sinks, clock, deadline, chance).run()
     except Refused as busy:
         left = outbox.unfinished()
         return SendReport(left=left, problems=(str(busy),) if left else ())
@@ -76,31 +81,48 @@ class _Drain:
     outbox: Outbox
     sinks: Sinks
     clock: Clock
-    budget_seconds: float
+    deadline: float
     chance: Callable[[], float]
     accepted: list[OutboxRow] = field(default_factory=list)
     dead: list[OutboxRow] = field(default_factory=list)
     never_delivered: list[OutboxRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     refused_notes: list[OutboxRow] = field(default_factory=list)
-    throttled: dict[str, datetime] = field(default_factory=dict)  # channel → when it has a token again
+    lanes: Lanes = field(default_factory=Lanes)
+    channels: dict[str, str] = field(default_factory=dict)  # of each route that is in use
+    looked: float = float("-inf")
 
     def run(self) -> SendReport:
-        self.deadline = self.clock.monotonic() + self.budget_seconds
         rows: dict[int, OutboxRow] = {}
         while True:
-            rows = rows or {row.id: row for row in self._triaged()}
+            self._look(rows)
             if not rows or not self._step(rows):
                 break
         return self._report(tuple(rows.values()))
 
-    def _triaged(self) -> list[OutboxRow]:
-        rows, now = self.outbox.unfinished(), self.clock.now()
-        dropped = triage(rows, now)
-        for drop in dropped:
+    def _look(self, rows: dict[int, OutboxRow]) -> None:
+        """What was decided meanwhile goes too: a new page must not wait until a storm is over."""
+        at = self.clock.monotonic()
+        if rows and at - self.looked < _LOOK_AGAIN_SECONDS:
+            return
+        self.looked = at
+        found, now = self.outbox.unfinished(), self.clock.now()
+        for row in found:
+            held = rows.get(row.id)
+            if held is None:
+                self._remember(row, now)
+            if held is None or held.key == row.key:  # a journal that was begun anew begins its numbers anew
+                rows[row.id] = row
+        for drop in triage(found, now):
             self._drop(drop, now)
-        gone = {drop.row.id for drop in dropped}
-        return [row for row in rows if row.id not in gone]
+            rows.pop(drop.row.id, None)
+
+    def _remember(self, row: OutboxRow, now: datetime) -> None:
+        """A far side that asked an earlier run to leave it alone is left alone."""
+        if row.last_status == _THROTTLED and (sink := self._sink(row)[0]) is not None:
+            seconds = (due_at(row, now) - now) / timedelta(seconds=1)
+            if seconds > 0:
+                self.lanes.rest(self._lane(sink, row), self.clock.monotonic(), seconds)
 
     def _drop(self, drop: Dropped, now: datetime) -> None:
         self.outbox.drop(drop.row, drop.state, drop.reason, now)
@@ -110,25 +132,49 @@ class _Drain:
 
     def _step(self, rows: dict[int, OutboxRow]) -> bool:
         """Send one row, or wait for the first that is due; false when the time is up."""
-        now = self.clock.now()
-        left = self.deadline - self.clock.monotonic()
+        now, at = self.clock.now(), self.clock.monotonic()
+        left = self.deadline - at
         if left <= 0:
             return False
-        firsts = [self._held_back(row) for row in heads(rows.values())]
-        row = next_row(firsts, now)
-        if row is None:
-            wait = (min(due_at(first, now) for first in firsts) - now) / timedelta(seconds=1)
-            if wait >= left:
+        firsts = heads(rows.values())
+        waits = [self._wait(first.row, now, at) for first in firsts]
+        ready = [first for first, wait in zip(firsts, waits, strict=True) if wait <= _NOW_SECONDS]
+        if not ready:
+            if min(waits) >= left:
                 return False
-            self.clock.sleep(wait)
+            self.clock.sleep(min(waits))
             return True
+        answering = [first for first in ready if not self.lanes.is_slow(self._server(first.row), at)]
+        row = next_row(answering or ready, self._was_tried)
         self._send(rows, rows[row.id], min(REQUEST_SECONDS, max(left, _SHORTEST_REQUEST_SECONDS)))
         return True
 
-    def _held_back(self, row: OutboxRow) -> OutboxRow:
-        sink, key = self._sink(row)
-        until = self.throttled.get(sink.channel(key)) if sink else None
-        return row if until is None or until <= row.due else replace(row, due=until)
+    def _wait(self, row: OutboxRow, now: datetime, at: float) -> float:
+        """Seconds until the row may go."""
+        wait = (due_at(row, now) - now) / timedelta(seconds=1)
+        sink, _ = self._sink(row)
+        return wait if sink is None else max(wait, self.lanes.wait(self._lane(sink, row), at))
+
+    def _was_tried(self, row: OutboxRow) -> bool:
+        sink, _ = self._sink(row)
+        return sink is not None and self.lanes.was_tried(self._lane(sink, row), row.id)
+
+    def _server(self, row: OutboxRow) -> str:
+        """What answers or does not, for all of a sink's lanes; notes have a way of their own."""
+        name, _ = split_target(row.via or row.route)
+        return f"{name} notes" if row.action == "note" else name
+
+    def _lane(self, sink: Sink, row: OutboxRow) -> str:
+        """What rests together: a channel, or all of a sink that has none."""
+        lane = self._channel(sink, row) or sink.name
+        return f"{lane} notes" if row.action == "note" else lane
+
+    def _channel(self, sink: Sink, row: OutboxRow) -> str:
+        """Asked once for a route: a key that cannot be read takes its time."""
+        route = row.via or row.route
+        if route not in self.channels:
+            self.channels[route] = sink.channel(split_target(route)[1])
+        return self.channels[route]
 
     def _sink(self, row: OutboxRow) -> tuple[Sink | None, str]:
         name, key = split_target(row.via or row.route)
@@ -140,20 +186,34 @@ class _Drain:
         if sink is None:
             self._nowhere(rows, row, now)
             return
-        channel = sink.channel(key)
+        channel, lane = self._channel(sink, row), self._lane(sink, row)
         wait = self.outbox.take_token(channel, now) if channel else 0.0
         if wait > 0:
-            self.throttled[channel] = now + timedelta(seconds=wait)
+            self.lanes.rest(lane, self.clock.monotonic(), wait)
             return
         body = encode(minimal(json.loads(row.body))) if row.minimal else row.body
         event = SinkEvent(key, body, f"{row.key}/{row.episode}/{row.action}/{row.repeat}")
         with _signals_wait():
             row = self.outbox.attempt(row, row.via or row.route, now)
+            begun = self.clock.monotonic()
             delivery = sink.send(event, timeout_seconds)
+            self._learn(lane, row, delivery, begun)
             at = self.clock.now()
             after = self._after(row, delivery, at)
             self.outbox.settle(after, delivery, at)
         self._next(rows, after)
+
+    def _learn(self, lane: str, row: OutboxRow, delivery: Delivery, begun: float) -> None:
+        """What one answer says about the next request there."""
+        at = self.clock.monotonic()
+        if delivery.outcome != "retry":
+            self.lanes.passed(lane)
+            return
+        self.lanes.took(self._server(row), at, at - begun)
+        if delivery.status == _THROTTLED or delivery.retry_after_seconds:
+            self.lanes.throttled(lane, row.id, at, self.chance(), delivery.retry_after_seconds)
+        else:
+            self.lanes.failed(lane, row.id, at, self.chance())
 
     def _nowhere(self, rows: dict[int, OutboxRow], row: OutboxRow, now: datetime) -> None:
         """The configuration has no such sink any more."""
@@ -169,6 +229,8 @@ class _Drain:
             rows[after.id] = after
         else:
             del rows[after.id]
+        if after.state is RowState.ACCEPTED and after.via != after.route:
+            self.looked = float("-inf")  # what belongs to it goes to the fallback too
         self._count(after)
 
     def _after(self, row: OutboxRow, delivery: Delivery, at: datetime) -> OutboxRow:
@@ -227,13 +289,18 @@ def _name(row: OutboxRow) -> str:
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """SIGTERM and SIGINT wait for the request in flight and its result on disk; they are delivered after it."""
+    """SIGTERM and SIGINT wait for the request in flight and its result on disk; they are delivered after it.
+
+    A second one does not wait: it ends the process as `kill -9` would, and what is on disk is enough to go on.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
 
     def note(signum: int, _stack: FrameType | None) -> None:
+        if came:
+            os._exit(128 + signum)
         came.append(signum)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}

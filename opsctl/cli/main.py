@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # name -> (module:attribute, one line of help). The attribute is a Typer (a group) or a function (one command).
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("opsctl.cli.check:check", "Evaluate the rules and exit with a verdict: for cron and CI."),
+    "watch": ("opsctl.cli.watch:watch", "The checks again and again, with metrics and health of its own."),
     "status": ("opsctl.cli.status:status", "One line a service, worst first."),
     "service": ("opsctl.cli.service:app", "The catalogue: who owns what, what is watched, who needs whom."),
     "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "metric": ("opsctl.cli.metric:app", "Ask PromQL now or over time; metrics, labels, exemplars."),
     "log": ("opsctl.cli.log:app", "Log lines: search, follow, group by pattern."),
     "trace": ("opsctl.cli.trace:app", "Traces: find them, where their time went, what two differ in."),
+    "alert": ("opsctl.cli.alert:app", "Alerts: what fires, where it goes and why, what is silenced."),
     "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
     "runbook": ("opsctl.cli.runbook:app", "Runbooks: plan, run, resume, test."),
     "grafana": ("opsctl.cli.grafana:app", "Dashboards from the catalogue and its objectives."),

@@ -227,3 +227,24 @@ def test_routes_take_their_teams_key_and_share_a_channel_when_they_share_a_key()
         assert [json.loads(body)["routing_key"][0] for body in server.requests] == ["m", "d", "f"]
         assert primary.channel("social") == primary.channel("nobody") != primary.channel("money")
         assert "m" * 8 not in primary.channel("money")
+
+
+def test_a_refused_key_is_read_again_before_the_next_event() -> None:
+    """A routing key that was renewed in its file works without a restart; one that works is not read again."""
+    keys = iter([KEY, KEY[::-1], "never"])
+    seen: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        seen.append(b"")
+        first = len(seen) == 1
+        body = b'{"message":"Invalid routing key"}' if first else b"{}"
+        http("400 Bad Request" if first else "202 Accepted", body)(connection)
+
+    server = RawServer(answer)
+    pager = PagerDuty({"default": lambda: next(keys)}, server.url)
+    try:
+        assert [pager.send(TRIGGER).outcome for _ in range(3)] == ["permanent", "accepted", "accepted"]
+    finally:
+        pager.close()
+        server.close()
+    assert [json.loads(raw)["routing_key"] for raw in server.requests] == [KEY, KEY[::-1], KEY[::-1]]

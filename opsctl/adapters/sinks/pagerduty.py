@@ -53,6 +53,10 @@ class RoutingKeys:
             self._known[name] = self._sources[name]().strip()
         return self._known[name]
 
+    def forget(self, team: str) -> None:
+        """Read the key again before its next event: it was refused, and keys are renewed."""
+        self._known.pop(self.name_of(team), None)
+
 
 class Notes(Protocol):
     """Writes a line on the incident of a dedup key."""
@@ -118,7 +122,10 @@ class PagerDuty:
             secret = self._keys.read(team)
         except OpsctlError as wrong:
             return Delivery("retry", None, f"no request was made: {line(str(wrong))}")
-        return _delivery(self._transport.request("POST", path, secret, timeout_seconds, json=body))
+        delivery = _delivery(self._transport.request("POST", path, secret, timeout_seconds, json=body))
+        if delivery.outcome == "permanent":
+            self._keys.forget(team)
+        return delivery
 
 
 def open_pagerduty(

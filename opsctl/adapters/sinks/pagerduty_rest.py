@@ -152,7 +152,10 @@ class Rest:
                 self._token = self._read_token().strip()
             except OpsctlError as wrong:
                 raise Unanswered(f"pagerduty.rest: {line(str(wrong))}", final=True, refused=True) from wrong
-        return self._transport.request(method, path, self._token, budget.spend(5.0), **more)
+        reply = self._transport.request(method, path, self._token, budget.spend(5.0), **more)
+        if reply.status == 401:
+            self._token = ""  # tokens are renewed: the next request reads it again
+        return reply
 
 
 def open_rest(settings: files.Rest, url: str | None, resolve: Callable[[files.Secret], str]) -> Rest:
