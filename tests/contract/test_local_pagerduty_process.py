@@ -200,3 +200,19 @@ def test_a_bad_account_is_told_in_one_line_without_its_secrets(tmp_path: Path, d
 def test_a_file_of_faults_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, {"a": KEY}, "--faults", "nowhere.json")
     assert (done.returncode, done.stderr) == (2, "local PagerDuty: faults: nowhere.json: No such file or directory\n")
+
+
+def test_a_state_or_a_port_that_cannot_be_had_is_told_in_one_line(tmp_path: Path, local: LocalPagerDuty) -> None:
+    (tmp_path / "text").write_text("this is no database, and never was one")
+    (tmp_path / "file").touch()
+    taken = local.address.rpartition(":")[2]
+    for options, said in (
+        (("--state", str(tmp_path / "text")), "not a database"),
+        (("--state", str(tmp_path / "file" / "pd.sqlite3")), "File exists"),
+        (("--port", taken), "Address already in use"),
+        (("--port", "99999"), "port must be"),
+    ):
+        done = run(tmp_path, {"a": KEY}, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1

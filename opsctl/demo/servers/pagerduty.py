@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from opsctl.demo.servers.incidents_file import IncidentsFile
 from opsctl.demo.servers.pagerduty_account import BadAccount, read_account
 from opsctl.demo.servers.pagerduty_http import Server
 from opsctl.demo.servers.pagerduty_service import Service
-from opsctl.demo.servers.pagerduty_tls import NoOpenssl, certificate, openssl
+from opsctl.demo.servers.pagerduty_tls import Certificate, NoOpenssl, certificate, openssl
 
 _MODULE = "opsctl.demo.servers.pagerduty"
 
@@ -90,20 +91,26 @@ def _read(path: Path | None, what: str) -> Any:
         raise ValueError(f"{what}: {path or 'stdin'}: expected JSON") from wrong
 
 
+def _opened(options: argparse.Namespace) -> tuple[Server, Service, Certificate | None]:
+    """Everything that can be wrong before it serves is wrong here."""
+    document = _read(options.keys, "keys")
+    rules = document.pop("faults", []) if isinstance(document, dict) and "routing_keys" in document else []
+    account = read_account(document)
+    faults = FaultScript(_read(options.faults, "faults") if options.faults else rules)
+    made = certificate(options.state.absolute().with_name(f"{options.state.name}.tls")) if options.tls else None
+    service = Service(IncidentsFile(options.state), account, faults)
+    return Server(options.port, service, made.context() if made else None), service, made
+
+
 def main(argv: list[str] | None = None) -> int:
     """Serve until stdin is closed."""
     options = _options(argv)
     try:
-        document = _read(options.keys, "keys")
-        rules = document.pop("faults", []) if isinstance(document, dict) and "routing_keys" in document else []
-        account = read_account(document)
-        faults = FaultScript(_read(options.faults, "faults") if options.faults else rules)
-        made = certificate(options.state.with_name(f"{options.state.name}.tls")) if options.tls else None
+        server, service, made = _opened(options)
     except (BadAccount, BadScript, NoOpenssl, ValueError) as wrong:
-        sys.stderr.write(f"local PagerDuty: {wrong}\n")
-        return 2
-    service = Service(IncidentsFile(options.state), account, faults)
-    server = Server(options.port, service, made.context() if made else None)
+        return _wrong(str(wrong))
+    except (OSError, sqlite3.Error, OverflowError) as wrong:
+        return _wrong(f"--state {options.state}, --port {options.port}: {wrong}")
     address = f"{'https' if made else 'http'}://127.0.0.1:{server.server_address[1]}"
     service.serve_at(address)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -111,6 +118,11 @@ def main(argv: list[str] | None = None) -> int:
     server.shutdown()
     service.file.close()
     return 0
+
+
+def _wrong(line: str) -> int:
+    sys.stderr.write(f"local PagerDuty: {line}\n")
+    return 2
 
 
 if __name__ == "__main__":
