@@ -110,7 +110,7 @@ def _about(run: Frame, history: History, at: datetime, words: list[str] | None) 
         if not hits:
             import difflib
 
-            names = sorted({one.name for one in known.values()} | {one.service for one in known.values()})
+            names = sorted({text for one in known.values() for text in (one.uid, one.name, one.service)})
             near = difflib.get_close_matches(word, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "`opsctl rule ls` lists the rules"
             raise UsageError(f"no rule and no service {word}, neither now nor then", hint=hint)
@@ -127,10 +127,10 @@ def _known(run: Frame, history: History, at: datetime) -> dict[str, About]:
             known[rule.uid] = About(rule.uid, rule.name, rule.service, rule.severity.value)
     except OpsctlError as wrong:  # the night's questions outlive a broken rule file
         run.warn(f"opsctl: the rules cannot be read, so names are those of the journal: {wrong}")
-    for uid in history.verdicts_at(at):
-        known.setdefault(uid, About(uid, uid))
     for one in history.incidents_at(at):
         known.setdefault(one.rule_uid, About(one.rule_uid, one.rule_name, one.service, one.severity))
+    for uid in history.verdicts_at(at):
+        known.setdefault(uid, About(uid, uid))
     return known
 
 
@@ -162,7 +162,8 @@ def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetim
         return
     when = time_writer(run)(at)
     if not shown:
-        words = f"{judged} rules, all healthy" if judged else "no rule is known"
+        rules = "1 rule, healthy" if judged == 1 else f"{judged} rules, all healthy"
+        words = rules if judged else "no rule is known"
         sys.stdout.write(f"{when}: {words}\n")
     for one in shown:
         service = f" on {one.rule.service}" if one.rule.service else ""

@@ -13,6 +13,7 @@ from opsctl.core.frozen import dataclass
 from opsctl.core.rules import Outcome
 from opsctl.ports import Attempt, Incident, Moment, VerdictSpan
 from opsctl.ports.history import History, PastRun
+from opsctl.views.words import ago
 
 Answer = Literal["yes", "no", "unknown", "not judged"]
 BLIND_AFTER = timedelta(minutes=5)
@@ -190,4 +191,5 @@ def _time(at: datetime) -> str:
 
 
 def _length(passed: timedelta) -> str:
-    return f"{max(passed / timedelta(seconds=1), 0):.1f} s"
+    seconds = max(passed / timedelta(seconds=1), 0)
+    return f"{seconds:.1f} s" if seconds < 60 else ago(passed)

@@ -15,6 +15,7 @@ from opsctl.adapters.journal import SqliteJournal, open_journal
 from opsctl.cli.main import main
 from opsctl.core.slo import Severity
 from opsctl.files.context import ContextSettings
+from opsctl.files.rules import RuleSet
 from tests.unit.paging.world import (
     LOST,
     REFUSED,
@@ -44,6 +45,7 @@ class World:
         self.clock = SteppedClock()
         self.context = ContextSettings("prod", "prod-eu", self.folder, self.folder, protected=self.protected)
         self.sinks = sinks_of(self.pager)
+        self.rules = RuleSet()
         self._journal = open_journal(self.folder, "prod-eu", self.clock)
 
     def journal(self) -> SqliteJournal:
@@ -192,3 +194,30 @@ def test_an_untrusted_journal_is_said_and_is_not_an_empty_list(
     assert world.run("incident", "ls") == 5
     assert "cannot be written" in capsys.readouterr().err
     assert world.run("incident", "ack", "#1") == 5
+
+
+def test_timeline_tells_what_happened_and_why_not_explains_a_minute(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.run("incident", "timeline", "--since", "1h") == 0
+    lines = [line.split("\t") for line in out(capsys).splitlines()]
+    assert lines[0] == ["time", "incident", "rule", "what", "by", "text"]
+    assert [line[1:4] for line in lines if line[3] == "opened"] == [
+        ["#1", "RedeemBudgetBurn", "opened"],
+        ["#2", "PaySuccessBudgetBurn", "opened"],
+        ["#3", "ChatLatencyBudgetBurn", "opened"],
+    ]
+    assert world.run("incident", "timeline", "#1", "--json") == 0
+    told = json.loads(out(capsys))
+    assert told["schema"] == "opsctl/incident/timeline/v1"
+    assert {one["incident"] for one in told["moments"]} == {"#1"}
+    assert world.run("incident", "why-not", "--at", "1m", "--json") == 3, "no verdict is in this journal"
+    body = json.loads(out(capsys))
+    assert body["schema"] == "opsctl/incident/why-not/v1"
+    redeem = next(one for one in body["rules"] if one["rule_uid"] == "redeem")
+    assert (redeem["breached"]["answer"], redeem["paged"]["answer"]) == ("not judged", "no")
+    assert redeem["stopped"] == "decided and written down, not sent yet; the run did not live to send it"
+    assert world.run("incident", "why-not", "reedem", "--at", "1m") == 2
+    assert "did you mean redeem" in capsys.readouterr().err
+    assert world.run("incident", "why-not", "--at", "2999-01-01T00:00:00Z") == 2
+    assert "still to come" in capsys.readouterr().err

@@ -43,6 +43,10 @@ def row(number: int, action: str = "trigger", **changes: Any) -> OutboxRow:
     return OutboxRow(**fields | changes)
 
 
+def never(_row: OutboxRow) -> bool:
+    return False
+
+
 def ends(rows: list[OutboxRow], at_minutes: float) -> list[tuple[int, RowState]]:
     return [(drop.row.id, drop.state) for drop in triage(rows, T0 + minutes(at_minutes))]
 
@@ -55,10 +59,31 @@ def test_nothing_overtakes_within_a_key_and_urgent_keys_go_first() -> None:
         row(4, key="b", repeat=1, priority=Priority.REPEAT),
         row(5, "resolve", key="c"),
     ]
-    first = next_row(heads(rows), T0)
-    assert first is not None
-    assert first.id == 5, "the resolve of key a must wait for its trigger"
-    assert next_row(heads([row(2, due=T0 + minutes(9)), row(3, "resolve")]), T0) is None
+    firsts = heads(rows)
+    assert [head.row.id for head in firsts] == [1, 2, 4, 5], "the resolve of key a must wait for its trigger"
+    assert next_row([head for head in firsts if head.due <= T0], never).id == 5
+
+
+def test_a_new_page_goes_before_resolves_and_never_waits_behind_a_sweep_of_its_own_key() -> None:
+    rows = [
+        row(1, "resolve", key="a"),
+        row(2, "resolve", key="b"),
+        row(3, "resolve", key="c", episode=0, priority=Priority.SWEEP),
+        row(4, key="c"),
+        row(5, key="d", priority=Priority.TICKET),
+        row(6, key="e"),
+    ]
+    sent = []
+    while rows:
+        sent.append(next_row(heads(rows), never).id)
+        rows = [one for one in rows if one.id != sent[-1]]
+    assert sent == [3, 4, 6, 1, 2, 5]
+
+
+def test_of_equal_rows_the_one_that_failed_last_comes_last() -> None:
+    rows = [row(1, key="a"), row(2, key="b"), row(3, key="c", priority=Priority.TICKET)]
+    assert next_row(heads(rows), lambda one: one.id == 1).id == 2
+    assert next_row(heads(rows), lambda one: one.id < 3).id == 1
 
 
 def test_a_trigger_never_attempted_whose_alert_is_over_is_reported_and_not_sent() -> None:
