@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from opsctl.http import Endpoint
 
 FALLBACK = "fallback"
-_FALLBACKS = ("alertmanager", "opsgenie")
-"""What is asked after PagerDuty's fallback key, where it is configured: both know a dedup key."""
+_FALLBACKS = {"alertmanager": FALLBACK, "opsgenie": ""}
+"""What is asked after PagerDuty's fallback key, where it is configured, and under which key."""
 
 Parts = tuple[Sequence[Sink], Sequence[IncidentReader]]
 
@@ -67,7 +67,7 @@ def _fallbacks(context: ContextSettings) -> tuple[str, ...]:
     if context.pagerduty is not None and FALLBACK in context.pagerduty.routing_keys:
         found.append(target("pagerduty", FALLBACK))
     names = context.sinks()
-    return (*found, *(target(name) for name in _FALLBACKS if name in names[1:]))
+    return (*found, *(target(name, key) for name, key in _FALLBACKS.items() if name in names[1:]))
 
 
 def _pagerduty(settings: PagerDuty, secret: Callable[[Secret], str], now: Callable[[], datetime]) -> Parts:
@@ -85,11 +85,15 @@ def _opsgenie(settings: Opsgenie, secret: Callable[[Secret], str], now: Callable
 
 
 def _alertmanager(context: ContextSettings, endpoint: Endpoint, now: Callable[[], datetime]) -> Parts:
-    """An alert that goes under the line is kept for `hold_open` without a word, so it lasts that much longer."""
+    """An alert that goes under the line is kept for `hold_open` without a word, so it lasts that much longer.
+
+    What another sink refused is that sink's, and said again every `repeat_interval`.
+    """
     from opsctl.adapters.sinks.alertmanager import LASTS, Alertmanager, FarSide
     from opsctl.adapters.sinks.alertmanager_reader import ANSWER_BYTES, AlertmanagerReader
     from opsctl.adapters.sinks.posting import Server
 
-    far = FarSide(now)
-    sink = Alertmanager(Server(endpoint), context.namespace, far, LASTS + context.paging.hold_open)
+    far, lasts = FarSide(now), LASTS + context.paging.hold_open
+    refused_lasts = lasts + context.paging.repeat_interval
+    sink = Alertmanager(Server(endpoint), context.namespace, far, lasts, refused_lasts)
     return (sink,), (AlertmanagerReader(Server(endpoint, answer_bytes=ANSWER_BYTES), context.namespace, far),)

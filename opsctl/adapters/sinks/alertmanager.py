@@ -25,6 +25,8 @@ from opsctl.ports import Delivery, SinkEvent
 
 NAME = "alertmanager"
 ALERTS = "/api/v2/alerts"
+FALLBACK = "fallback"
+"""The key of what another sink refused."""
 KEY_LABEL = "opsctl_key"
 LASTS = timedelta(minutes=4)
 """Without a word an alert ends after four times the interval at which it is said again, which is a minute."""
@@ -80,23 +82,33 @@ class FarSide:
 
 
 class Alertmanager:
-    """One Alertmanager, or the load balancer before several; an alert lasts for `lasts` without a word from us."""
+    """One Alertmanager, or the load balancer before several.
+
+    An alert lasts for `lasts` without a word from us; one that another sink refused is said less often, and lasts for
+    `refused_lasts`.
+    """
 
     def __init__(
-        self, server: Server, namespace: str, far: FarSide, lasts: timedelta = LASTS, *, name: str = NAME
+        self,
+        server: Server,
+        namespace: str,
+        far: FarSide,
+        lasts: timedelta = LASTS,
+        refused_lasts: timedelta | None = None,
     ) -> None:
-        self.name = name
+        self.name = NAME
         self._server = server
         self._namespace = namespace
         self._far = far
         self._lasts = lasts
+        self._refused_lasts = refused_lasts or lasts
 
     def send(self, event: SinkEvent, timeout_seconds: float = 5.0) -> Delivery:
         """Exactly one request; none for what Alertmanager has no word for."""
         said: Mapping[str, Any] = json.loads(event.body)
         match said.get("event_action"):
             case "trigger":
-                alerts = [self._trigger(said)]
+                alerts = [self._trigger(said, self._refused_lasts if event.key == FALLBACK else self._lasts)]
             case "resolve":
                 alerts = self._resolve(said)
             case "acknowledge":
@@ -120,13 +132,12 @@ class Alertmanager:
         """Drop connections."""
         self._server.close()
 
-    def _trigger(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        ends = self._far.latest() + self._lasts
+    def _trigger(self, event: Mapping[str, Any], lasts: timedelta) -> dict[str, Any]:
         alert = {
             "labels": labels_of(event, self._namespace),
             "annotations": annotations_of(event),
             "startsAt": _text(min(_since(event) or self._far.now(), self._far.earliest())),
-            "endsAt": _text(ends),
+            "endsAt": _text(self._far.latest() + lasts),
         }
         link = _link(event)
         return alert | ({"generatorURL": link} if _ADDRESS.fullmatch(link) else {})

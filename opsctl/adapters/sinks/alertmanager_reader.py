@@ -31,8 +31,8 @@ _VALUE_CHARACTERS = 1024
 class AlertmanagerReader:
     """One request a look: every open alert of our namespace."""
 
-    def __init__(self, server: Server, namespace: str, far: FarSide, *, name: str = NAME) -> None:
-        self.name = name
+    def __init__(self, server: Server, namespace: str, far: FarSide) -> None:
+        self.name = NAME
         self._server = server
         self._namespace = clip(namespace, _VALUE_CHARACTERS)
         self._far = far
