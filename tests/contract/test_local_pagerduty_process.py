@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,15 @@ def test_half_a_body_is_no_event(local: LocalPagerDuty) -> None:
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(100) == b""
     assert ask(local, "GET", "/_incidents?dedup_key=half")[1]["incidents"] == []
+
+
+def test_many_at_once_open_one_incident_a_key(local: LocalPagerDuty) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        sent = [pool.submit(ask, local, "POST", "/v2/enqueue", event(key=f"storm-{n % 2}")) for n in range(60)]
+        assert {one.result()[0] for one in sent} == {202}
+    for key in ("storm-0", "storm-1"):
+        [incident] = ask(local, "GET", f"/_incidents?dedup_key={key}")[1]["incidents"]
+        assert (incident["status"], incident["alerts"]) == ("triggered", 30)
 
 
 def test_an_event_too_large_is_refused_before_it_is_understood(local: LocalPagerDuty) -> None:
