@@ -119,6 +119,9 @@ def test_wrong_json_types_paths_and_methods_get_their_own_status(og: Opsgenie) -
     assert og.call("POST", "/v2/alerts", b"{").status == 400
     assert og.call("POST", "/v2/alerts", b"[" * 100_000).status == 400
     assert og.call("POST", "/v2/alerts", []).status == 400
+    assert og.call("POST", "/v2/alerts", {"message": "m", "alias": "half \ud800"}).status == 400
+    assert og.call("POST", "/v2/alerts", b'{"message": NaN}').status == 400
+    assert og.call("GET", "/v2/alerts/%ED%A0%80%00%FF?identifierType=alias").status == 404
     assert og.call("POST", "/v2/alerts", b"").status == 400
     assert og.call("POST", "/v2/alerts", {"message": "m"}, Content_Type="text/plain").status == 415
     assert og.call("POST", "/v2/alerts", {"message": "m"}, Content_Type="application/json; charset=utf-8").status == 202
@@ -300,6 +303,19 @@ def test_what_is_accepted_may_stay_invisible_or_show_later(og: Opsgenie) -> None
     assert og.alerts("ghost") == []
     assert og.call("GET", f"/v2/alerts/requests/{ghost.body['requestId']}").status == 404
     og.faults()
+
+
+def test_the_clock_can_be_moved_so_that_what_is_accepted_for_later_is_there(tmp_path: Path) -> None:
+    local = start_local_opsgenie(tmp_path / "og.sqlite3", KEYS)
+    og = Opsgenie(local)
+    og.faults({"match": {"integration": "default"}, "do": "accept_later", "seconds": 600})
+    og.create("tomorrow")
+    assert og.alerts("tomorrow") == []
+    assert og.call("POST", "/_clock", {"advance": 601}).status == 200
+    assert [one["status"] for one in og.alerts("tomorrow")] == ["open"]
+    for wrong in ({}, {"advance": "x"}, {"advance": 1e300}, []):
+        assert og.call("POST", "/_clock", wrong).status == 400
+    local.stop()
 
 
 def test_a_wrong_script_or_person_is_refused_in_one_line(og: Opsgenie) -> None:

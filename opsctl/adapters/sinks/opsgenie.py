@@ -150,7 +150,7 @@ def _alert(event: Mapping[str, Any], alias: str, *, responders: bool) -> dict[st
         "user": SOURCE,
     }
     if responders and team:
-        alert["responders"] = [{"type": "team", "name": team}]
+        alert["responders"] = [{"type": "team", "name": clip(team, _ENTITY)}]
     return {name: value for name, value in alert.items() if value}
 
 

@@ -13,7 +13,8 @@ Opsgenie's: `POST /v2/alerts`, `GET /v2/alerts`, `GET /v2/alerts/requests/ID`, `
 the same without the two that read alerts.
 
 Ours, for tests and the demo, without a key: `PUT /_faults` and `GET /_faults` (`faults_script`), `POST /_person`
-{"do": "acknowledge" or "close", "alias", "user"}, `GET /_alerts[?alias=…&status=…]`, `GET /_log[?after=ID]`, `GET /`.
+{"do": "acknowledge" or "close", "alias", "user"}, `POST /_clock` {"advance": seconds},
+`GET /_alerts[?alias=…&status=…]`, `GET /_log[?after=ID]`, `GET /`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,16 +34,12 @@ from urllib.parse import parse_qs
 
 from opsctl.demo.servers import own_process
 from opsctl.demo.servers.faults_script import Fault, FaultScript, reply
-from opsctl.demo.servers.opsgenie_api import Answer, Api, Keys, Rates, said
+from opsctl.demo.servers.opsgenie_api import Answer, Api, Keys, Rates, decoded, said
 from opsctl.demo.servers.opsgenie_file import AlertsFile, shown
 from opsctl.demo.servers.opsgenie_rules import BODY_BYTES
+from opsctl.demo.servers.pagerduty_clock import Clock
 
 LAG_SECONDS = 0.05
-
-
-def milliseconds() -> int:
-    """Since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,9 +92,10 @@ class _Handler(BaseHTTPRequestHandler):
 class Ours:
     """What is not Opsgenie's: faults, a person, and looks into the file."""
 
-    def __init__(self, file: AlertsFile, faults: FaultScript) -> None:
+    def __init__(self, file: AlertsFile, faults: FaultScript, clock: Clock) -> None:
         self._file = file
         self._faults = faults
+        self._clock = clock
 
     def answer(self, method: str, target: str, raw: bytes) -> Answer:
         """To one request; wrong ones get one line that says what was expected."""
@@ -110,15 +108,17 @@ class Ours:
                 case "GET", "/_faults":
                     return Answer(200, {"rules": self._faults.shown()})
                 case "PUT", "/_faults":
-                    self._faults.load(json.loads(raw))
+                    self._faults.load(decoded(raw))
                     return Answer(200, {"rules": self._faults.shown()})
                 case "POST", "/_person":
-                    return self._person(json.loads(raw))
+                    return self._person(decoded(raw))
+                case "POST", "/_clock":
+                    return self._move_clock(decoded(raw))
                 case "GET", "/_alerts":
                     return Answer(200, {"alerts": self._alerts(options)})
                 case "GET", "/_log":
                     return Answer(200, {"log": self._file.lines(int(options.get("after", "0")))})
-        except (ValueError, RecursionError) as wrong:  # BadScript is one
+        except (ValueError, OverflowError) as wrong:  # BadScript is one
             return Answer(400, {"message": str(wrong)[:300]})
         return Answer(404, {"message": f"no such path: {method} {path[:200]}"})
 
@@ -141,6 +141,13 @@ class Ours:
         if not self._file.person(body["do"], alias, user):
             return Answer(404, {"message": f"no open alert with the alias {alias[:80]}"})
         return Answer(200, {"done": body["do"], "alias": alias, "user": user})
+
+    def _move_clock(self, body: Any) -> Answer:
+        seconds = body.get("advance") if isinstance(body, dict) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not -1e9 <= seconds <= 1e9:
+            return Answer(400, {"message": "expected {advance: seconds}"})
+        self._clock.advance(timedelta(seconds=seconds))
+        return Answer(200, {"now": self._clock.now().isoformat()})
 
 
 class _Server(ThreadingHTTPServer):
@@ -198,9 +205,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         keys = Keys.read(json.loads(options.keys.read_text() if options.keys else own_process.first_line()))
         faults = FaultScript(json.loads(options.faults.read_text()) if options.faults else [])
-        file = AlertsFile(options.state, milliseconds)
+        clock = Clock()
+        file = AlertsFile(options.state, lambda: int(clock.now().timestamp() * 1000))
         rates = Rates(options.per_minute, options.per_second)
-        server = _Server(options.port, Api(file, keys, faults, rates, round(options.lag * 1000)), Ours(file, faults))
+        api = Api(file, keys, faults, rates, round(options.lag * 1000))
+        server = _Server(options.port, api, Ours(file, faults, clock))
     except (OSError, ValueError, OverflowError, RecursionError, sqlite3.Error) as wrong:
         sys.stderr.write(f"{parser.prog}: {wrong}\n")
         return 2

@@ -186,7 +186,7 @@ class Api:
         line = line._replace(alias=alias)
         if errors:
             return said(422, rules.UNPROCESSABLE, errors=errors), None, line
-        fault = self._faults.next(Asked("POST", line.path, route.action, alias))
+        fault = self._faults.next(Asked("POST", line.path, route.action, alias, line.integration))
         line = line._replace(fault=fault.kind if fault else "")
         if fault is not None and fault.kind == "status":
             return _broken(fault), fault, line
@@ -207,7 +207,7 @@ class Api:
 
     def _get(self, route: _Route, line: Line) -> tuple[Answer, Fault | None, Line]:
         alias = self._alias(route) if route.action == "get" else ""
-        fault = self._faults.next(Asked("GET", line.path, route.action, alias))
+        fault = self._faults.next(Asked("GET", line.path, route.action, alias, line.integration))
         line = line._replace(alias=alias, fault=fault.kind if fault else "")
         if fault is not None and fault.kind == "status":
             return _broken(fault), fault, line
@@ -272,10 +272,25 @@ def _body(content_type: str, raw: bytes) -> dict[str, Any] | Answer:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         return said(415, f"Content type '{content_type[:80]}' not supported")
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = decoded(raw)
+    except ValueError:
         return said(400, rules.NO_JSON)
     return body if isinstance(body, dict) else said(400, rules.NO_JSON)
+
+
+def decoded(raw: bytes) -> Any:
+    """A JSON document; ValueError where it is none, is nested without end, or has half a character in it."""
+    try:
+        made = json.loads(raw, parse_constant=_refuse)
+        if b"\\ud" in raw.lower():
+            json.dumps(made, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    except RecursionError as wrong:
+        raise ValueError("nested too deeply") from wrong
+    return made
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _too_many(period: int) -> Answer:
