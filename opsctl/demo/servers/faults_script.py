@@ -9,7 +9,7 @@ A script is a JSON list of rules; the first rule that acts on a request wins, an
 
 | member                         | holds for                                                                           |
 |--------------------------------|-------------------------------------------------------------------------------------|
-| `path`, `alias` or `dedup_key` | a glob (`*`, `?`, `[…]`) , case matters; the last two are one thing                 |
+| `path`, `alias` or `dedup_key` | a glob (`*`, `?`, `[…]`); case matters; the last two are one thing                  |
 | `method`, `action`             | the method; what is asked for (trigger, create, acknowledge, close, list, …)        |
 | `integration`                  | the name of the integration that an event is for                                    |
 | `nth`, `from`, `to`            | the n-th, or the first to the last, of the requests that the members above hold for |
