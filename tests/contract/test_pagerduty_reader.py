@@ -17,7 +17,7 @@ from opsctl.adapters.sinks.pagerduty_rest import Rest
 from opsctl.adapters.sinks.pagerduty_services import Services
 from opsctl.errors import AuthError
 from tests.contract.pagerduty_world import ANA, KEYS, TOKEN, PagerDutyWorld, key_of, pagerduty_world
-from tests.contract.test_pager import RawServer, drip, flood, hang, http, reset
+from tests.contract.raw_server import RawServer, drip, flood, hang, http, reset
 from tests.servers.misbehaving import Exchange, Misbehaving
 
 
