@@ -15,7 +15,7 @@ from opsctl.core.commands import Cycle
 from opsctl.core.frozen import dataclass
 from opsctl.core.routing import routed, split_target
 from opsctl.core.seen import Seen, SeenOrigin
-from opsctl.ports import Clock, Fact, IncidentReader, Journal
+from opsctl.ports import Clock, Fact, Incident, IncidentReader, Journal
 
 LOOK_SECONDS = 5.0
 _FACT = "remote_incident"  # subject: sink and id
@@ -60,6 +60,23 @@ def look(readers: Sequence[IncidentReader], journal: Journal, cycle: Cycle, cloc
         facts.extend(_facts(reader.name, mine, seen[reader.name], now))
     problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
     return Look(MappingProxyType(seen), tuple(facts), problems)
+
+
+def glance(
+    readers: Sequence[IncidentReader], journal: Journal, incidents: Iterable[Incident], clock: Clock, seconds: float
+) -> Look:
+    """Ask every reader for these incidents, for a person who looks at them; nothing is to be remembered of it."""
+    told = tuple(incidents)
+    known = journal.facts(_FACT)
+    seen: dict[str, Seen] = {}
+    ends = clock.monotonic() + seconds
+    for reader in readers:
+        keys = list(dict.fromkeys(one.key for one in told if _goes(one.route, reader.name)))
+        if keys:
+            mine = {name.partition("/")[2]: _remembered(fact).key for name, fact in known.items() if _of(name, reader)}
+            seen[reader.name] = reader.look(keys, mine, max(ends - clock.monotonic(), 0.1))
+    problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
+    return Look(MappingProxyType(seen), (), problems)
 
 
 def _of(subject: str, reader: IncidentReader) -> bool:

@@ -22,7 +22,7 @@ NOTE_CHARACTERS = 2000
 SEVERITIES = {Severity.PAGE: "critical", Severity.TICKET: "warning", Severity.SHOW: "info"}
 """Ours → PagerDuty's."""
 _TEXT_CHARACTERS = 4096
-_LINES = 50
+DETAIL_LINES = 50
 _ROOM_BYTES = 1024  # for the routing key and what the transport adds
 
 
@@ -93,7 +93,7 @@ def _trigger(command: Trigger, namespace: str, links: Mapping[str, str]) -> dict
     if alert.runbook and _is_web(alert.runbook):
         shown.insert(0, {"href": alert.runbook, "text": "runbook"})
     if shown:
-        event["links"] = shown[:_LINES]
+        event["links"] = shown[:DETAIL_LINES]
     return event
 
 
@@ -113,8 +113,8 @@ def _details(command: Trigger, namespace: str) -> dict[str, Any]:
         "incident": f"#{command.episode}",
         "active_since": ("at least " if alert.since_at_least else "") + alert.since.isoformat(timespec="seconds"),
         "value": _number(alert.value),
-        "alerts": [uid for uid, _ in alert.members[:_LINES]],
-        "evidence": [clip(line, _TEXT_CHARACTERS) for line in alert.evidence[:_LINES]],
+        "alerts": [uid for uid, _ in alert.members[:DETAIL_LINES]],
+        "evidence": [clip(line, _TEXT_CHARACTERS) for line in alert.evidence[:DETAIL_LINES]],
         "identity": _pairs(alert.identity),
         "labels": _pairs(alert.labels),
         "description": clip(alert.description, _TEXT_CHARACTERS),

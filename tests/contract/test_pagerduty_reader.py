@@ -15,6 +15,7 @@ from opsctl.adapters.sinks.pagerduty import RoutingKeys
 from opsctl.adapters.sinks.pagerduty_reader import MOST_ALERT_LISTS, PagerDutyReader
 from opsctl.adapters.sinks.pagerduty_rest import Rest
 from opsctl.adapters.sinks.pagerduty_services import Services
+from opsctl.core.seen import SeenOrigin
 from opsctl.errors import AuthError
 from tests.contract.pagerduty_world import ANA, KEYS, TOKEN, PagerDutyWorld, key_of, pagerduty_world
 from tests.contract.raw_server import RawServer, drip, flood, hang, http, reset
@@ -351,3 +352,26 @@ def test_an_id_is_text_from_outside_and_cannot_leave_its_path() -> None:
         reader.look([], {})
     asked = [one.split()[1] for one in server.requests if b"alerts" in one.split()[1]]
     assert asked == [b"/incidents/..%2Fservices%3Fx%3D%252e%252e%23y%20z/alerts?limit=100&offset=0"]
+
+
+def test_an_incident_says_where_it_comes_from_and_which_key_reaches_it(world: PagerDutyWorld) -> None:
+    """A journal that was lost can close it; of a group that may have more rules than its event could hold nothing is said."""
+    details = {"namespace": "prod-eu", "rule_uid": "redeem", "rule": "RedeemBudgetBurn", "team": "somebody else"}
+    group = details | {"rule_uid": "group/pagerduty/money"}
+    for name, said in {
+        "alone": details,
+        "group": group | {"alerts": ["redeem", "pay"]},
+        "large": group | {"alerts": [f"u{number}" for number in range(50)]},
+        "nobody": group,
+        "bare": None,
+    }.items():
+        body = {"summary": "s", "source": "x", "severity": "critical", "custom_details": said}
+        world.event("trigger", key_of(name), team="social", payload=body)
+    origins = {key.removeprefix("opsctl/"): one.origin for key, one in world.look().incidents.items()}
+    assert origins == {
+        "alone": SeenOrigin("prod-eu", ("redeem",), "RedeemBudgetBurn", "social"),
+        "group": SeenOrigin("prod-eu", ("redeem", "pay"), "RedeemBudgetBurn", "social"),
+        "large": None,
+        "nobody": None,
+        "bare": None,
+    }

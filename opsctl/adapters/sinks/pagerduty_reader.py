@@ -22,8 +22,10 @@ from opsctl.adapters.sinks.pagerduty_rest import (
     time_of,
 )
 from opsctl.adapters.sinks.pagerduty_services import Services, find_or_none
+from opsctl.core.events import DETAIL_LINES
 from opsctl.core.keys import PREFIX
-from opsctl.core.seen import Seen, SeenIncident, SeenStatus
+from opsctl.core.routing import GROUP
+from opsctl.core.seen import Seen, SeenIncident, SeenOrigin, SeenStatus
 
 MOST_REQUESTS = 200
 MOST_ALERT_LISTS = 50
@@ -165,17 +167,37 @@ class _Look:
         elif listing.whole:
             self.unknown.pop(id_, None)
 
+    def _origin(self, alert: Resource | None) -> SeenOrigin | None:
+        """What its event said of where it comes from."""
+        body = alert.get("body") if alert is not None else None
+        details = body.get("details") if isinstance(body, Mapping) else None
+        namespace, uids = text_of(details, "namespace"), _uids(details)
+        if alert is None or not namespace or not uids:
+            return None
+        to = self.services.key_of(text_of(alert, "integration", "id")) or text_of(details, "team")
+        return SeenOrigin(namespace, uids, text_of(details, "rule"), to)
+
     def _take(self, incident: Resource, key: str, alert: Resource | None = None) -> None:
         if not key.startswith(PREFIX):
             self.others.add(text_of(incident, "id"))
             return
-        one = _seen(incident, key, alert)
+        one = _seen(incident, key, alert, self._origin(alert))
         if one is None:
             self.whole = False
             return
         was = self.found.get(key)
         if was is None or (one.open, one.created) > (was.open, was.created):
             self.found[key] = one
+
+
+def _uids(details: object) -> tuple[str, ...]:
+    """The rules behind an alert, as its event said; none where that may not be all of them."""
+    found = details.get("alerts") if isinstance(details, Mapping) else None
+    if isinstance(found, list):
+        whole = len(found) < DETAIL_LINES and all(isinstance(one, str) for one in found)
+        return tuple(found) if whole else ()
+    uid = text_of(details, "rule_uid")
+    return () if not uid or uid.startswith(GROUP) else (uid,)
 
 
 def newest(rest: Rest, key: str, budget: Budget) -> Resource | None:
@@ -198,7 +220,7 @@ def _several(incident: Resource) -> bool:
     return not isinstance(number, int) or number > 1
 
 
-def _seen(incident: Resource, key: str, alert: Resource | None) -> SeenIncident | None:
+def _seen(incident: Resource, key: str, alert: Resource | None, origin: SeenOrigin | None) -> SeenIncident | None:
     """One incident as one of its keys sees it; None where it makes no sense."""
     status, id_ = text_of(incident, "status"), text_of(incident, "id")
     created = time_of(incident, "created_at")
@@ -210,7 +232,7 @@ def _seen(incident: Resource, key: str, alert: Resource | None) -> SeenIncident 
         status, who, by_person = "resolved", "", False
         changed = time_of(alert, "resolved_at") or changed
     url = text_of(incident, "html_url")
-    return SeenIncident(key, id_, cast("SeenStatus", status), created, changed, who, by_person, url)
+    return SeenIncident(key, id_, cast("SeenStatus", status), created, changed, who, by_person, url, origin)
 
 
 def _who(incident: Resource, status: str) -> tuple[str, bool]:

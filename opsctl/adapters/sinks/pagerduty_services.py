@@ -26,6 +26,7 @@ class Place:
 
     id: str
     name: str
+    integration: str = ""  # id of the one that the routing key is of
     policy: str = ""
     policy_name: str = ""
     policy_url: str = ""
@@ -49,7 +50,7 @@ class Services:
         for service in listing.items:
             for integration in items_of(service, "integrations"):
                 for name in wanted.get(text_of(integration, "integration_key"), ()):
-                    self._found[name] = _place(service)
+                    self._found[name] = _place(service, integration)
         if listing.failed is not None:
             raise listing.failed
         self._again = time.monotonic() + _AGAIN_SECONDS
@@ -59,6 +60,12 @@ class Services:
     def places(self) -> Mapping[str, Place]:
         """What was found so far."""
         return self._found
+
+    def key_of(self, integration: str) -> str:
+        """The name of the routing key that an integration has; "" where that is not known."""
+        if not integration:
+            return ""
+        return next((name for name, place in self._found.items() if place.integration == integration), "")
 
     @property
     def all_found(self) -> bool:
@@ -120,11 +127,12 @@ def find_or_none(services: Services, budget: Budget) -> Unanswered | None:
     return None
 
 
-def _place(service: Resource) -> Place:
+def _place(service: Resource, integration: Resource) -> Place:
     policy = service.get("escalation_policy")
     return Place(
         text_of(service, "id"),
         text_of(service, "name") or text_of(service, "summary"),
+        text_of(integration, "id"),
         text_of(policy, "id"),
         text_of(policy, "summary"),
         text_of(policy, "html_url"),
