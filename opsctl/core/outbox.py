@@ -6,10 +6,10 @@ with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from opsctl.core.frozen import dataclass
 
@@ -156,11 +156,38 @@ def by_key(rows: Iterable[OutboxRow]) -> dict[str, list[OutboxRow]]:
     return queues
 
 
-def heads(rows: Iterable[OutboxRow]) -> list[OutboxRow]:
+class Head(NamedTuple):
+    """The first row of a key, which nothing overtakes, and how urgent its key is: nobody waits behind a sweep."""
+
+    row: OutboxRow
+    urgency: int
+
+    @property
+    def due(self) -> datetime:
+        """When the row is due."""
+        return self.row.due
+
+
+def heads(rows: Iterable[OutboxRow]) -> list[Head]:
     """The first row of each key: nothing overtakes it. Notes wait for nobody and nobody waits for them."""
-    known = tuple(rows)
-    queues = by_key(row for row in known if row.action != "note")
-    return [*(queue[0] for queue in queues.values()), *(row for row in known if row.action == "note")]
+    queues: dict[str, Head] = {}
+    notes: list[Head] = []
+    for row in rows:
+        mine = _urgency(row)
+        if row.action == "note":
+            notes.append(Head(row, mine))
+        elif (head := queues.get(row.key)) is None:
+            queues[row.key] = Head(row, mine)
+        elif mine < head.urgency:
+            queues[row.key] = Head(head.row, mine)
+    return [*queues.values(), *notes]
+
+
+def _urgency(row: OutboxRow) -> int:
+    """Lower goes first: a new page does not wait for the resolves of a storm that is over, and they for no ticket."""
+    if row.priority == Priority.FIRST and row.action != "resolve":
+        return row.priority - 1
+    return row.priority
 
 
 def due_at(row: OutboxRow, now: datetime) -> datetime:
@@ -169,10 +196,12 @@ def due_at(row: OutboxRow, now: datetime) -> datetime:
     return now if unsent or row.due - now > LONGEST_RETRY_AFTER else row.due
 
 
-def next_row(firsts: Sequence[OutboxRow], now: datetime) -> OutboxRow | None:
-    """The one of the keys' heads to send now: the most urgent that is due, then the oldest."""
-    due = [row for row in firsts if due_at(row, now) <= now]
-    return min(due, key=lambda row: (row.priority, row.id), default=None)
+def next_row(ready: Iterable[Head], was_tried: Callable[[OutboxRow], bool]) -> OutboxRow:
+    """The one of the keys' heads to send now, all of them due: the most urgent, then the oldest.
+
+    `was_tried` says of a row that another of the same urgency is the better try.
+    """
+    return min(ready, key=lambda head: (head.urgency, was_tried(head.row), head.row.id)).row
 
 
 def wait_seconds(attempt: int, chance: float, retry_after_seconds: float | None) -> float:
