@@ -23,6 +23,7 @@ from opsctl.errors import ExitCode
 from opsctl.ports import Clock, Journal, MetricsSource, RuleVerdict, RunRecord, Sinks
 
 if TYPE_CHECKING:  # only a run that notifies needs them
+    from opsctl.core.alerts import Alert
     from opsctl.core.commands import Cycle, Watched
     from opsctl.core.routing import Routing
     from opsctl.sender import SendReport
@@ -187,7 +188,7 @@ def _delivery(world: World, report: CycleReport, *, full: bool) -> Cycle:
     links = {name: dict(service.links) for name, service in world.catalogue.services.items() if service.links}
     return Cycle(
         at=report.at,
-        alerts=report.alerts,
+        alerts=tuple(_owned(alert, world.catalogue) for alert in report.alerts),
         fresh=report.fresh,
         loaded=frozenset(rule.uid for rule in world.rules) | stale | (report.fresh - {r.uid for r in world.rules}),
         full=full,
@@ -197,6 +198,12 @@ def _delivery(world: World, report: CycleReport, *, full: bool) -> Cycle:
         policy=world.policy,
         routing=world.routing(),
     )
+
+
+def _owned(alert: Alert, catalogue: Catalogue) -> Alert:
+    """An alert whose service only its series know belongs to that service's team."""
+    service = None if alert.team else catalogue.get(alert.service)
+    return alert if service is None else replace(alert, team=service.team)
 
 
 def _healthy(verdict: Verdict) -> bool:

@@ -1,4 +1,4 @@
-"""`opsctl config init|show|validate`: make a configuration, show what holds and why, check every file it names."""
+"""`opsctl config init|show|validate|schema`: make a configuration, show what holds and why, check what it names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from opsctl.cli.options import Json, Output, chosen_output
 from opsctl.errors import ConfigError, ConfigErrors, ExitCode, OpsctlError, Refused, UsageError
 
 if TYPE_CHECKING:
+    from opsctl.core.catalogue import Catalogue
     from opsctl.files.settings import ContextSettings, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -110,6 +111,19 @@ def validate(
         raise typer.Exit(ExitCode.USAGE)
 
 
+@app.command()
+def schema(
+    silences: bool = typer.Option(False, "--silences", help="Of silences.yaml, not of opsctl.toml."),
+) -> None:
+    """Print the JSON schema of the configuration, for editors; `config validate` checks more than a schema can."""
+    import json
+
+    from opsctl.files.schemas import settings_schema, silences_schema
+
+    made = silences_schema() if silences else settings_schema()
+    sys.stdout.write(json.dumps(made, indent=2) + "\n")
+
+
 def _settings(run: Frame, file: Path | None) -> Settings:
     if file is None:
         return run.composition.settings
@@ -143,7 +157,29 @@ def _read_files(context: ContextSettings, errors: list[OpsctlError]) -> tuple[Co
     rules = rules or RuleSet()
     counts |= {"slos": len(rules.slos), "alert_rules": len(rules.alerting), "recording_rules": len(rules.recording)}
     counts["runbooks"] = len(_try(lambda: load_runbooks(context.runbooks, context.base), errors) or ())
-    return counts, rules.notes
+    notes = _read_routing(context, read, counts, errors) if read is not None else ()
+    return counts, (*rules.notes, *notes)
+
+
+def _read_routing(
+    context: ContextSettings, catalogue: Catalogue, counts: Counts, errors: list[OpsctlError]
+) -> tuple[str, ...]:
+    """Count routes and silences, where the context names some; what is odd about them."""
+    notes: tuple[str, ...] = ()
+    if context.routes:
+        from opsctl.files.routing_notes import route_notes
+
+        counts["routes"] = len(context.routes)
+        notes += route_notes(context.routes, catalogue)
+    path = context.silences
+    if path is not None:
+        from opsctl.files.routing_notes import silence_notes
+        from opsctl.files.silences import load_silences
+
+        silences = _try(lambda: load_silences(path, context.namespace, catalogue), errors) or ()
+        counts["silences"] = len(silences)
+        notes += silence_notes(silences, catalogue)
+    return notes
 
 
 def _print(
