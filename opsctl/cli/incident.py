@@ -1,6 +1,7 @@
-"""`opsctl incident ls|show|ack|resolve`: incidents as the journal knows them, and a person's word on them.
+"""`opsctl incident ls|show|ack|resolve`: incidents as the journal and the far side know them, and a person's word.
 
-Without a REST token PagerDuty may know more than this journal; acknowledging and resolving go as events by dedup key.
+Where nobody can be asked (no REST token), PagerDuty may know more than this journal; acknowledging and resolving go as
+events by dedup key.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import typer
 from opsctl.cli.confirming import DryRun, Yes, confirm, who
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.incident_history import timeline, why_not
+from opsctl.cli.incident_note import note
+from opsctl.cli.incident_seen import Glance, Offline, glance_at
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
 from opsctl.errors import ActionError, ExitCode, UsageError
 
@@ -36,43 +39,48 @@ _GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "re
 def list_(
     everything: bool = typer.Option(False, "-a", "--all", help="Resolved ones too."),
     since: Since = "24h",
+    offline: Offline = False,
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """List open incidents, newest first; --all adds those resolved since --since."""
+    """List open incidents, newest first, beside what PagerDuty shows; --all adds those resolved since --since."""
     run = frame()
     form = chosen_output(run, output, json)
     now = run.composition.clock.now()
     journal = run.composition.journal()
     found = journal.incidents(include_resolved=everything, since=moment("--since", since, now))
+    glance = glance_at(run, journal, found, offline=offline)
     if form == "json":
         body = {
             "at": now,
             "problem": journal.problem,
-            "source": "journal",
-            "incidents": [_fields(one) for one in found],
+            "source": glance.source,
+            "unread": list(glance.problems),
+            "incidents": [_fields(one) | glance.fields(one) for one in found],
         }
         write_json("incident/ls/v1", body)
     else:
-        _print_list(run, found, now, form)
+        _print_list(run, found, glance, now, form)
     if journal.problem:
         run.warn(f"opsctl: {journal.problem}")
         raise typer.Exit(ExitCode.ACTION)
 
 
 @app.command()
-def show(incident: Selector, output: Output = None, json: Json = False) -> None:
-    """Show one incident and what happened to it."""
+def show(incident: Selector, offline: Offline = False, output: Output = None, json: Json = False) -> None:
+    """Show one incident, what happened to it, and what PagerDuty shows of it now."""
     run = frame()
     form = chosen_output(run, output, json)
     journal = open_journal(run)
     found = pick_incident(journal.incidents(include_resolved=True), incident)
     moments = journal.timeline(found.episode)
+    glance = glance_at(run, journal, (found,), offline=offline)
     if form == "json":
         lines = [{"at": line.at, "kind": line.kind, "text": line.text, "who": line.who} for line in moments]
-        write_json("incident/show/v1", {"source": "journal", "incident": _fields(found), "timeline": lines})
+        body = {"source": glance.source, "unread": list(glance.problems), "timeline": lines}
+        write_json("incident/show/v1", body | {"incident": _fields(found) | glance.fields(found)})
     else:
-        _print_one(run, found, moments, form)
+        _print_one(run, found, glance, moments, form)
 
 
 @app.command()
@@ -89,6 +97,7 @@ def resolve(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> No
 
 app.command()(timeline)
 app.command("why-not")(why_not)
+app.command()(note)
 
 
 def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
@@ -193,32 +202,36 @@ def _fields(one: Incident) -> dict[str, Any]:
     )
 
 
-def _print_list(run: Frame, found: Sequence[Incident], now: datetime, form: str) -> None:
+def _print_list(run: Frame, found: Sequence[Incident], glance: Glance, now: datetime, form: str) -> None:
+    """On a terminal what was seen takes the place of what the journal knows of the page; in lines it comes last."""
     from opsctl.render.table import Column, write_rows
-    from opsctl.views.words import ago
 
+    table = form == "table"
+    seen = table and bool(glance.sources)
     columns = [Column("state"), Column("incident", right=True), Column("rule"), Column("service"), Column("severity")]
-    columns += [Column("opened", right=True), Column("page"), Column("acknowledged"), Column("summary", wrap=True)]
-    rows = [
-        [
-            _state(one),
-            f"#{one.episode}",
-            one.rule_name,
-            one.service,
-            one.severity,
-            ago(now - one.opened),
-            one.delivery.replace("_", " "),
-            ago(now - one.acknowledged) if one.acknowledged else "",
-            one.summary,
-        ]
-        for one in found
+    columns += [
+        Column("opened", right=True),
+        *([Column(glance.column)] if seen else [Column("page"), Column("acknowledged")]),
     ]
-    write_rows(sys.stdout, columns, rows, table=form == "table", color=run.colored(sys.stdout))
+    columns += [Column("summary", wrap=True), *([] if table else [Column("seen")])]
+    rows = [_row(one, glance, now, seen=seen) + ([] if table else [glance.words(one)]) for one in found]
+    write_rows(sys.stdout, columns, rows, table=table, color=run.colored(sys.stdout))
     if not found:
         run.say("no incident as far as this journal knows")
 
 
-def _print_one(run: Frame, one: Incident, moments: Sequence[Moment], form: str) -> None:
+def _row(one: Incident, glance: Glance, now: datetime, *, seen: bool) -> list[str]:
+    from opsctl.views.words import ago
+
+    delivery = one.delivery.replace("_", " ")
+    taken = ago(now - one.acknowledged) if one.acknowledged else ""
+    told = [glance.words(one) or delivery] if seen else [delivery, taken]
+    number = f"#{one.episode}"
+    opened = ago(now - one.opened)
+    return [_state(one), number, one.rule_name, one.service, one.severity, opened, *told, one.summary]
+
+
+def _print_one(run: Frame, one: Incident, glance: Glance, moments: Sequence[Moment], form: str) -> None:
     from opsctl.render.table import Column, write_rows
 
     when = time_writer(run)
@@ -234,6 +247,7 @@ def _print_one(run: Frame, one: Incident, moments: Sequence[Moment], form: str) 
         ("acknowledged", when(one.acknowledged) if one.acknowledged else ""),
         ("resolved", f"{when(one.resolved)}: {one.reason}" if one.resolved else ""),
         ("page", one.delivery.replace("_", " ") + (f": {one.last_error}" if one.last_error else "")),
+        (glance.column, glance.sentence(one)),
         ("runbook", one.runbook or ""),
         ("key", one.key),
     ]
