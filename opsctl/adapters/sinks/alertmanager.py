@@ -82,7 +82,7 @@ class FarSide:
 
 
 class Alertmanager:
-    """One Alertmanager, or the load balancer before several.
+    """One Alertmanager; not the load balancer before several, since they do not tell each other of alerts.
 
     An alert lasts for `lasts` without a word from us; one that another sink refused is said less often, and lasts for
     `refused_lasts`.
