@@ -189,7 +189,7 @@ def text(run: Frame, result: Result, form: str, out: TextIO) -> None:
     person(run, result, result.incidents, out)
     if result.sent is not None and result.sent.accepted:
         told = result.sent.accepted
-        out.write(f"told PagerDuty: {told} {'event' if told == 1 else 'events'}\n")
+        out.write(f"sent {told} {'event' if told == 1 else 'events'}\n")
 
 
 def person(run: Frame, reported: Reported, incidents: Mapping[str, str], out: TextIO) -> None:
