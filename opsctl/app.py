@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from opsctl.files.rules import RuleSet
     from opsctl.http import Endpoint
     from opsctl.ports import Clock, MetricsSource, Sinks
+    from opsctl.ports.account import Account, ChangeEvents
     from opsctl.ports.logs import LogSource
     from opsctl.ports.runbooks import Person
     from opsctl.ports.traces import TraceSource
@@ -209,6 +210,18 @@ class Composition:
         from opsctl.adapters.sinks.observed import observed
 
         return observed(sinks, self.on_delivery, self.clock.monotonic)
+
+    def account(self) -> Account | None:
+        """Whom to ask who is on call; None where no token says that we may."""
+        from opsctl.adapters.sinks import open_account
+
+        return open_account(self.context, self.env)
+
+    def change_events(self) -> ChangeEvents | None:
+        """Who takes news of deployments; None where the context has no such sink."""
+        from opsctl.adapters.sinks import open_change_events
+
+        return open_change_events(self.context, self.env)
 
     def rehearse(self, say: Callable[[str], None]) -> None:
         """From here on act on a copy of the journal in memory, and say what would be sent in place of sending it."""

@@ -43,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("opsctl.cli.trace:app", "Traces: find them, where their time went, what two differ in."),
     "alert": ("opsctl.cli.alert:app", "Alerts: what fires, where it goes and why, what is silenced."),
     "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
+    "oncall": ("opsctl.cli.oncall:app", "Who is on call now, or at another time, as PagerDuty has it."),
+    "change": ("opsctl.cli.change:app", "Tell PagerDuty of deployments and other changes."),
     "runbook": ("opsctl.cli.runbook:app", "Runbooks: plan, run, resume, test."),
     "grafana": ("opsctl.cli.grafana:app", "Dashboards from the catalogue and its objectives."),
     "config": ("opsctl.cli.config:app", "The configuration: make one, show it, check it."),

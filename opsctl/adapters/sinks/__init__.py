@@ -16,6 +16,7 @@ from opsctl.ports import IncidentReader, Sink, Sinks
 if TYPE_CHECKING:
     from opsctl.files.context import Backend, ContextSettings, Opsgenie, PagerDuty, Secret
     from opsctl.http import Endpoint
+    from opsctl.ports.account import Account, ChangeEvents
 
 FALLBACK = "fallback"
 _FALLBACKS = {"alertmanager": FALLBACK, "opsgenie": ""}
@@ -59,6 +60,28 @@ def open_sinks(
     sinks = [sink for some, _ in parts for sink in some]
     readers = tuple(reader for _, some in parts for reader in some)
     return Sinks({one.name: one for one in sinks}, _fallbacks(context), readers)
+
+
+def open_account(context: ContextSettings, env: Mapping[str, str]) -> Account | None:
+    """Whom to ask who is on call: PagerDuty, where the context has a REST token."""
+    from opsctl.files.secrets import resolve
+
+    if context.pagerduty is None or context.pagerduty.rest is None:
+        return None
+    from opsctl.adapters.sinks.pagerduty_account import open_account
+
+    return open_account(context.pagerduty, lambda secret: resolve(secret, env))
+
+
+def open_change_events(context: ContextSettings, env: Mapping[str, str]) -> ChangeEvents | None:
+    """Who takes news of deployments: PagerDuty, where the context has it."""
+    from opsctl.files.secrets import resolve
+
+    if context.pagerduty is None:
+        return None
+    from opsctl.adapters.sinks.pagerduty import open_pagerduty
+
+    return open_pagerduty(context.pagerduty, lambda secret: resolve(secret, env))
 
 
 def _fallbacks(context: ContextSettings) -> tuple[str, ...]:
