@@ -60,6 +60,7 @@ class Once:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # nothing was lost, and somebody should know
     incidents: Mapping[str, str] = field(default_factory=dict)
+    said: tuple[int, ...] = ()  # rows of the outbox of which `problems` says that they are lost, for `heard`
 
     @property
     def action_failed(self) -> bool:
@@ -123,7 +124,10 @@ def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
     unseen = committed.plan.problems if committed.plan is not None else ()
     problems = (*_problems(world), *cycle.routing.problems, *unseen, *sent.problems)
     problems += _still_unheard(world.journal, sent)
-    return Once(report, committed.run, sent, problems, looked.problems, open_incidents(world.journal))
+    unheard = world.journal.unheard()
+    problems += tuple(line for line in unheard.values() if line not in problems)  # of a run that ended before it could
+    incidents = open_incidents(world.journal)
+    return Once(report, committed.run, sent, problems, looked.problems, incidents, tuple(unheard))
 
 
 def _still_unheard(journal: Journal, sent: SendReport) -> tuple[str, ...]:
@@ -143,6 +147,11 @@ def finish(world: World, once: Once, code: ExitCode) -> None:
     if once.run is not None:
         said = (*once.problems, *once.warnings)
         world.journal.finish(once.run, code, world.clock.now(), success=_ended_well(code), problems=said)
+
+
+def heard(journal: Journal, once: Once) -> None:
+    """The run's problems are printed: until then the next run would say again which pages were lost."""
+    journal.heard(once.said)
 
 
 def _ended_well(code: ExitCode) -> bool:

@@ -101,7 +101,7 @@ def _checked(
     run: Frame, services: list[str] | None, notify: bool, at: str | None, fail_on: str, on_unknown: str
 ) -> Result:
     """Evaluate the rules now, or at another time."""
-    from opsctl.schedule import finish, run_once
+    from opsctl.schedule import finish, heard, run_once
     from opsctl.views.check import conditions
     from opsctl.views.result import result_of
 
@@ -126,6 +126,7 @@ def _checked(
     if once.action_failed:
         held |= {ExitCode.ACTION}
     finish(world, once, worst(held))
+    run.once_printed.append(lambda: heard(world.journal, once))
     live, context = when is None, composition.context
     return result_of(once, world, context, held, fail_on=fail_on, on_unknown=on_unknown, live=live)
 
@@ -145,6 +146,8 @@ def _end(run: Frame, result: Result, wanted: Sequence[Target], evidence: str | N
     """Print and save; what cannot be written is exit 5, and takes no verdict with it."""
     run.code, run.warned = int(result.code), result.warned
     code = deliver(run, result, wanted, evidence)
+    for done in run.once_printed:
+        done()
     run.code = int(code)
     if code:
         raise typer.Exit(int(code))

@@ -38,6 +38,7 @@ class Frame:
     warned: bool = False  # something is WARN, which a monitoring plugin tells by its exit code
     compose_with: Callable[[Frame], Composition] | None = field(default=None, repr=False)
     telemetry: Telemetry | None = field(default=None, repr=False)  # where the OTEL_* variables ask for it
+    once_printed: list[Callable[[], None]] = field(default_factory=list, repr=False)  # what waits for the output
 
     @cached_property
     def composition(self) -> Composition:

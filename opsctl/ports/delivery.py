@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -129,7 +129,15 @@ class Outbox(Protocol):
         ...
 
     def drop(self, row: OutboxRow, state: RowState, reason: str, at: datetime) -> None:
-        """Write that the row is not sent any more."""
+        """Write that the row is not sent any more; a lost page is `unheard` until somebody was told."""
+        ...
+
+    def unheard(self) -> Mapping[int, str]:
+        """What did not get through and nobody was told of yet, by the row's id: one line each."""
+        ...
+
+    def heard(self, rows: Iterable[int]) -> None:
+        """Somebody was told of these."""
         ...
 
 

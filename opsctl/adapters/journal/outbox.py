@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ if TYPE_CHECKING:  # at run time only the sender's questions need them
     from opsctl.core.outbox import OutboxRow, RowState
     from opsctl.ports import Delivery
 
+_UNHEARD = "unheard"  # a fact; subject: id of a row that was dropped or refused for good; value: the line that says so
 _UNFINISHED = """
 SELECT o.*,
   a.key IS NOT NULL AND a.episode IS o.episode AND a.state != 'inactive' AS alert_is_on,
@@ -99,6 +102,8 @@ class OutboxTable(Database):
                     row.id,
                 ),
             )
+            if row.state is RowState.DEAD and row.action != "note":
+                _tell(db, row, "refused for good; tell the on-call engineer yourself", at)
             db.execute(
                 "UPDATE deliveries SET ended = ?, outcome = ?, status = ?, message = ? WHERE id ="
                 " (SELECT max(id) FROM deliveries WHERE outbox = ?)",
@@ -113,12 +118,34 @@ class OutboxTable(Database):
         self.write(work)
 
     def drop(self, row: OutboxRow, state: RowState, reason: str, at: datetime) -> None:
-        """Write that the row is not sent any more."""
+        """Write that the row is not sent any more; a lost page is kept until somebody was told (`heard`)."""
+        from opsctl.core.outbox import RowState
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(
                 "UPDATE outbox SET state = ?, reason = ?, ended = ? WHERE id = ?",
                 (state.value, reason, micros(at), row.id),
             )
+            if state is not RowState.SUPERSEDED:
+                _tell(db, row, reason, at)
 
         self.write(work)
+
+    def unheard(self) -> Mapping[int, str]:
+        """What did not get through and nobody was told of yet, by the row's id: one line each."""
+        sql = "SELECT subject, value FROM facts WHERE kind = ? ORDER BY at"
+        return self.read(
+            lambda db: {int(row["subject"]): json.loads(row["value"]) for row in db.execute(sql, (_UNHEARD,))}
+        )
+
+    def heard(self, rows: Iterable[int]) -> None:
+        """Somebody was told of these."""
+        values = [(_UNHEARD, str(row)) for row in rows]
+        if values:
+            self.write(lambda db: db.executemany("DELETE FROM facts WHERE kind = ? AND subject = ?", values))
+
+
+def _tell(db: sqlite3.Connection, row: OutboxRow, why: str, at: datetime) -> None:
+    number = f" of #{row.episode}" if row.episode else ""
+    line = json.dumps(f"NOT DELIVERED: {row.action}{number} ({row.rule_name}): {why}")
+    db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (_UNHEARD, str(row.id), line, micros(at)))
