@@ -51,6 +51,7 @@ def silence(
         raise UsageError(f"alert silence: {', '.join(wanted)} missing", hint=f"like {example}")
     file = silence_file(run)
     made = _silence(run, match, for_, reason, owner or who(), from_, hours)
+    _check(file, made)
     file.with_one_more(made)
     _print_new(run, file, made)
     if dry_run:
@@ -148,6 +149,15 @@ def _silence(
         raise UsageError(f"--hours {hours}: {wrong}") from None
     matchers = matchers_of("-l", match)
     return Silence(digest(owner, reason, matchers, starts), owner, reason, matchers, starts, ends, spans)
+
+
+def _check(file: SilenceFile, made: Silence) -> None:
+    """Refuse what no silence may be, in the words of the flags."""
+    from opsctl.files.silences import faults
+
+    flags = {"matchers": "-l " + ", ".join(map(str, made.matchers)), "ends": "--for"}
+    for key, words in faults(made.matchers, made.starts, made.ends, file.namespace, file.catalogue):
+        raise UsageError(f"{flags[key]}: {words}")
 
 
 def _minute(now: datetime) -> datetime:

@@ -14,7 +14,7 @@ from opsctl.errors import AuthError, ConfigError, ConfigErrors, ExitCode, Opsctl
 
 if TYPE_CHECKING:
     from opsctl.app import Composition
-    from opsctl.files.context import Backend, PagerDuty
+    from opsctl.files.context import Backend
     from opsctl.files.rules import RuleSet
     from opsctl.ports import Probe
 
@@ -45,6 +45,7 @@ def examine(
     out += _secrets(composition, env)
     out += _state_dir(composition, env)
     out += _journal(composition, max_age)
+    out += _routing(composition)
     return out
 
 
@@ -136,31 +137,48 @@ def _rules(rules: RuleSet) -> Iterator[Finding]:
         yield warn("rules", note)
 
 
+def _routing(composition: Composition) -> Iterator[Finding]:
+    """Routes and silences, where the context has some."""
+    context = composition.context
+    if not context.routes and context.silences is None:
+        return
+    from opsctl.adapters.state_dir import journal_file
+    from opsctl.cli.doctor_routing import routing_findings
+
+    try:
+        there = journal_file(context.state_dir).exists() and not composition.journal().problem
+        yield from routing_findings(composition, journal=there)
+    except OpsctlError:
+        return  # said where the files and the journal were read
+
+
 # -- backends
 
 
 def _backends(composition: Composition, env: Mapping[str, str], timeout_seconds: float) -> Iterator[Finding]:
     context = composition.context
     if context.prometheus is not None or composition.source is not None:
-        yield from _asked("prometheus", lambda: composition.metrics.probe(timeout_seconds))
+        yield from asked("prometheus", lambda: composition.metrics.probe(timeout_seconds))
     else:
         todo = f"add [contexts.{context.name}.prometheus] with its url"
         yield fail("prometheus", ExitCode.USAGE, "no Prometheus is configured", todo)
     if context.elasticsearch is not None or composition.log_source is not None:
-        yield from _asked("elasticsearch", lambda: composition.logs.probe(timeout_seconds))
+        yield from asked("elasticsearch", lambda: composition.logs.probe(timeout_seconds))
     traces = "jaeger" if context.jaeger else "zipkin" if context.zipkin else "traces"
     if traces != "traces" or composition.trace_source is not None:
-        yield from _asked(traces, lambda: composition.traces.probe(timeout_seconds))
+        yield from asked(traces, lambda: composition.traces.probe(timeout_seconds))
     second = context.zipkin if context.jaeger else None  # no command asks it while there is a Jaeger
     if second is not None:
-        yield from _asked("zipkin", lambda: _zipkin(composition, second, env, timeout_seconds))
+        yield from asked("zipkin", lambda: _zipkin(composition, second, env, timeout_seconds))
     if context.pagerduty is not None:
-        yield from _pagerduty(composition, context.pagerduty, env, timeout_seconds)
-    else:
+        from opsctl.cli.doctor_pagerduty import pagerduty_findings
+
+        yield from pagerduty_findings(composition, context.pagerduty, timeout_seconds)
+    elif not context.sinks():
         yield warn("pagerduty", "not configured: nobody is paged", f"add [contexts.{context.name}.pagerduty]")
 
 
-def _asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
+def asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
     """What one probe learned, in words."""
     try:
         found = ask()
@@ -190,26 +208,6 @@ def _zipkin(composition: Composition, backend: Backend, env: Mapping[str, str], 
     from opsctl.app import endpoint
 
     return probe("zipkin", endpoint(backend, env), timeout, composition.clock.now, path="/api/v2/services")
-
-
-def _pagerduty(
-    composition: Composition, pagerduty: PagerDuty, env: Mapping[str, str], timeout: float
-) -> Iterator[Finding]:
-    from opsctl.adapters.probe import probe
-    from opsctl.adapters.sinks.pagerduty import EVENTS_URL
-    from opsctl.files.secrets import resolve
-    from opsctl.http import Endpoint
-
-    now = composition.clock.now
-    events = Endpoint(pagerduty.events_url or EVENTS_URL)
-    yield from _asked("pagerduty events", lambda: probe("pagerduty", events, timeout, now))
-    rest = pagerduty.rest
-    if rest is None:
-        yield warn("pagerduty rest", "no REST token: the journal is all we know of incidents", "add rest to pagerduty")
-        return
-    url = pagerduty.rest_url or "https://api.pagerduty.com"
-    target = Endpoint(url, authorization=lambda: f"Token token={resolve(rest.secret, env)}")
-    yield from _asked("pagerduty rest", lambda: probe("pagerduty", target, timeout, now, path="/abilities"))
 
 
 def _secrets(composition: Composition, env: Mapping[str, str]) -> Iterator[Finding]:

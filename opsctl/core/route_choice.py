@@ -55,7 +55,7 @@ def choose(labels: Mapping[str, str], routing: Routing, at: datetime) -> Choice:
 def never_reached(routes: Sequence[Route]) -> list[tuple[Route, tuple[Route, ...]]]:
     """Routes that can take no alert, each with the earlier ones that take all of theirs.
 
-    Sees what the texts say: the same matchers or fewer, without hours or with the same.
+    Sees what the texts say: the same matchers or fewer, or wider ones (`=~` that fits an `=`), no hours or the same.
     """
     found = []
     for index, route in enumerate(routes):
@@ -84,4 +84,11 @@ def _always(matcher: Matcher) -> bool:
 
 
 def _wider(route: Route, rest: frozenset[Matcher], hours: Hours | None) -> bool:
-    return _parts(route)[0] <= rest and (route.hours is None or route.hours == hours)
+    implied = all(_follows(one, rest) for one in _parts(route)[0])
+    return implied and (route.hours is None or route.hours == hours)
+
+
+def _follows(matcher: Matcher, rest: frozenset[Matcher]) -> bool:
+    """Whether whoever fulfils the rest fulfils the matcher."""
+    said = [one.value for one in rest if one.name == matcher.name and one.comparison == "="]
+    return matcher in rest or any(matcher.holds({matcher.name: value}) for value in said)

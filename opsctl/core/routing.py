@@ -243,29 +243,29 @@ def _group_identity(alert: Alert, names: tuple[str, ...], routing: Routing) -> t
 
 
 def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> Routed:
-    """One alert that stands for its members: firing if one fires, silenced if all that fire are."""
-    alerts = [one.alert for one in members]
+    """One alert that stands for those members of which somebody is told: who fires and is not silenced.
+
+    Firing if one fires, silenced if all that fire are; a member that starts to fire, or is silenced no longer, is new.
+    """
     firing = [one for one in members if one.alert.state is AlertState.FIRING] or members
-    first = firing[0].alert
+    spoken = [one for one in firing if not one.silence] or firing
+    first = spoken[0].alert
     _, route = route_of(first, routing, at)
     identity = _group_identity(first, route.group_by if route else (), routing)
-    told = next((one for one in firing if not one.silence), None)
-    uids = tuple((one.alert.rule_uid, one.key) for one in members)
-    words = f"{len(firing)} alerts: " if len(firing) > 1 else ""
-    summary = words + "; ".join(f"{one.alert.rule_name}: {one.alert.summary}" for one in firing)
+    words = f"{len(spoken)} alerts: " if len(spoken) > 1 else ""
+    summary = words + "; ".join(f"{one.alert.rule_name}: {one.alert.summary}" for one in spoken)
     alert = replace(
-        (told or firing[0]).alert,
-        rule_uid=GROUP + firing[0].to,
-        rule_name=first.rule_name if len(members) == 1 else "Group of " + ", ".join(value for _, value in identity),
+        first,
+        rule_uid=GROUP + spoken[0].to,
+        rule_name=first.rule_name if len(spoken) == 1 else "Group of " + ", ".join(value for _, value in identity),
         identity=identity,
-        state=first.state,
-        since=min(one.since for one in alerts),
+        since=min(one.alert.since for one in spoken),
         summary=summary,
-        evidence=tuple(line for one in firing for line in (one.alert.rule_name, *one.alert.evidence)),
-        frozen=next((one.frozen for one in alerts if one.frozen), None),
-        members=uids,
+        evidence=tuple(line for one in spoken for line in (one.alert.rule_name, *one.alert.evidence)),
+        frozen=next((one.alert.frozen for one in spoken if one.alert.frozen), None),
+        members=tuple((one.alert.rule_uid, one.key) for one in spoken),
     )
-    return Routed(key, alert, firing[0].to, "" if told else firing[0].silence)
+    return Routed(key, alert, spoken[0].to, spoken[0].silence)
 
 
 def ends_soon(silences: Iterable[Silence], at: datetime, within: timedelta) -> tuple[Silence, ...]:

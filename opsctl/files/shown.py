@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from opsctl.core.frozen import dataclass
 from opsctl.core.windows import format_duration
@@ -77,10 +78,17 @@ def _other_sinks(context: ContextSettings) -> Iterator[tuple[str, str]]:
     if context.alertmanager is not None:
         yield from ((f"alertmanager.{key}", value) for key, value in _backend(context.alertmanager))
     for name, webhook in context.webhooks.items():
-        yield from ((f"webhooks.{name}.{key}", value) for key, value in _backend(webhook.backend))
+        for key, value in _backend(webhook.backend):
+            yield f"webhooks.{name}.{key}", without_path(value) if key == "url" else value
         if webhook.signing is not None:
             yield _reference(f"webhooks.{name}.signing", webhook.signing)
     yield "console", words(context.console)
+
+
+def without_path(url: str) -> str:
+    """An address of which the path may be a secret, as those of chat hooks are."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") else "")
 
 
 def _opsgenie(opsgenie: Opsgenie) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,11 +66,12 @@ def _silence(table: Table, namespace: str, catalogue: Catalogue) -> Silence | No
     starts, ends = _time(table, "starts"), _time(table, "ends")
     name = _id(table)
     hours = read_hours(table)
-    if len(table.problems.errors) == before:
-        _check_matchers(table, matchers, namespace, catalogue)
     if starts is None or ends is None:
         return None
-    _check_times(table, starts, ends)
+    for key, words in faults(matchers, starts, ends, namespace, catalogue):
+        if key != "matchers" or len(table.problems.errors) == before:
+            node = table.node_of(key) or table.node
+            table.problems.add(node, f"{node.where}: {words}")
     return Silence(
         id=name or digest(owner, reason, matchers, starts),
         owner=owner,
@@ -119,20 +120,18 @@ def _time(table: Table, key: str) -> datetime | None:
     return None
 
 
-def _check_times(table: Table, starts: datetime, ends: datetime) -> None:
-    node = table.node_of("ends") or table.node
-    if ends <= starts:
-        table.problems.add(node, f"{node.where}: expected a time after starts")
-    elif ends - starts > LONGEST:
-        table.problems.add(node, f"{node.where}: expected at most {LONGEST.days} days after starts")
-
-
-def _check_matchers(table: Table, matchers: tuple[Matcher, ...], namespace: str, catalogue: Catalogue) -> None:
-    node = table.node_of("matchers") or table.node
+def faults(
+    matchers: tuple[Matcher, ...], starts: datetime, ends: datetime, namespace: str, catalogue: Catalogue
+) -> Iterator[tuple[str, str]]:
+    """What no silence may be: the setting that is wrong, and the words for it."""
     if not matchers:
-        table.problems.add(node, f'{node.where}: expected at least one, like service="wallet"')
+        yield "matchers", 'expected at least one, like service="wallet"'
     elif takes_everything(matchers, namespace, (Severity.PAGE,)) or _every_service(matchers, namespace, catalogue):
-        table.problems.add(node, f"{node.where}: {EVERYTHING}")
+        yield "matchers", EVERYTHING
+    if ends <= starts:
+        yield "ends", "expected a time after starts"
+    elif ends - starts > LONGEST:
+        yield "ends", f"expected at most {LONGEST.days} days after starts"
 
 
 def _every_service(matchers: tuple[Matcher, ...], namespace: str, catalogue: Catalogue) -> bool:
