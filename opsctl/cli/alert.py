@@ -47,9 +47,7 @@ def list_(
         from opsctl.views.alerts import row_body
 
         bodies = [row_body(row) for row in rows]
-        write_json(
-            "alert/ls/v1", {"at": now, "problem": problem, "silences_problem": _broken(routing), "alerts": bodies}
-        )
+        write_json("alert/ls/v1", {"at": now, **_broken(routing, problem), "alerts": bodies})
     else:
         _print_list(run, rows, now, form)
     _end(run, routing, problem)
@@ -82,9 +80,7 @@ def show(
             }
             for row in found
         ]
-        write_json(
-            "alert/show/v1", {"at": now, "problem": problem, "silences_problem": _broken(routing), "alerts": bodies}
-        )
+        write_json("alert/show/v1", {"at": now, **_broken(routing, problem), "alerts": bodies})
     else:
         for number, row in enumerate(found):
             sys.stdout.write("\n" if number else "")

@@ -34,6 +34,9 @@ DOCUMENTS = {
     "rule-eval": (["rule", "eval", "CredentialStuffing", "--json"], 0),
     "metric-query": (["metric", "query", "sum by (region) (up)", "--json"], 0),
     "metric-range": (["metric", "range", "sum(up)", "--since", "5m", "--json"], 0),
+    "alert-ls": (["alert", "ls", "--json"], 0),
+    "alert-show": (["alert", "show", "redemption-success", "--json"], 0),
+    "alert-route": (["alert", "route", "--label", "service=promo", "--label", "region=eu", "--json"], 0),
     "incident-ls": (["incident", "ls", "--json"], 0),
     "incident-show": (["incident", "show", "#1", "--json"], 0),
     "runbook-ls": (["runbook", "ls", "--json"], 0),
@@ -42,6 +45,10 @@ DOCUMENTS = {
     "config-show": (["config", "show", "--json"], 0),
 }
 TEXTS = {
+    "schema-of-silences.json": (["config", "schema", "--silences"], 0),
+    "schema-of-settings.json": (["config", "schema"], 0),
+    "alert-ls.txt": (["alert", "ls", "-o", "table"], 0),
+    "alert-show.txt": (["alert", "show", "redemption-success", "-o", "table"], 0),
     "help.txt": (["--help"], 0),
     "check.txt": (["--utc", "check", "promo", "wallet", "auth", "-o", "table"], 1),
     "check.tsv": (["check", "promo", "-o", "plain"], 1),
