@@ -59,6 +59,16 @@ class Backend:
     asked: list[str] = field(default_factory=list)
 
 
+_ANSWERS: dict[str, object] = {
+    "_nodes": {"nodes": {"n": {"version": "8.19.21"}}},
+    "_field_caps": {"indices": ["logs-app-prod"], "fields": {}},
+    "/api/services": {"data": ["shop"], "errors": None},
+    "/users?": {"users": [{"name": "Ann", "email": "a@example.net"}]},
+    "/services?": {"services": []},
+    "buildinfo": {"status": "success", "data": {"version": "9.9.9"}},
+}
+
+
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     """A Prometheus, Elasticsearch, Jaeger and PagerDuty in one: it knows the version and the time, and may want a token."""
@@ -69,14 +79,8 @@ def backend() -> Iterator[Backend]:
             state.asked.append(f"{self.path} {self.headers.get('Authorization', '')}")
             if state.token is not None and state.token not in (self.headers.get("Authorization") or ""):
                 self.answer(401, {"status": "error"})
-            elif "_nodes" in self.path:
-                self.answer(200, {"nodes": {"n": {"version": "8.19.21"}}})
-            elif "_field_caps" in self.path:
-                self.answer(200, {"indices": ["logs-app-prod"], "fields": {}})
-            elif self.path == "/api/services":
-                self.answer(200, {"data": ["shop"], "errors": None})
-            elif "buildinfo" in self.path:
-                self.answer(200, {"status": "success", "data": {"version": "9.9.9"}})
+            elif known := [body for part, body in _ANSWERS.items() if part in self.path]:
+                self.answer(200, known[0])
             else:
                 now = time.time() + state.skew_seconds
                 value = [now, str(now)]
@@ -275,7 +279,11 @@ def test_doctor_on_a_sound_installation(opsctl, fixed_home: Path, backend: Backe
     assert any("journal.sqlite3 is whole" in line for line in found.lines)
     assert any("last run: ended well 3m" in line for line in found.lines)
     assert "secret-value" not in found.out + found.err
-    assert any(line.startswith("/abilities Token token=secret-value") for line in backend.asked)
+    assert any(line.startswith("/users?") and line.endswith(" Token token=secret-value") for line in backend.asked)
+    assert any("✔ OK       pagerduty notes: are written as Ann" in line for line in found.lines)
+    assert any(
+        line.startswith("! WARN     pagerduty services: no service has the routing key of") for line in found.lines
+    )
     body = json.loads(opsctl("doctor", "--json").out)
     assert (body["schema"], body["exit_code"], body["namespace"]) == ("opsctl/doctor/v1", 0, "prod")
     assert {"name", "state", "what", "todo", "exit_code"} == set(body["checks"][0])
