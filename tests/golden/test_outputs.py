@@ -34,7 +34,7 @@ DOCUMENTS = {
     "rule-eval": (["rule", "eval", "CredentialStuffing", "--json"], 0),
     "metric-query": (["metric", "query", "sum by (region) (up)", "--json"], 0),
     "metric-range": (["metric", "range", "sum(up)", "--since", "5m", "--json"], 0),
-    "alert-ls": (["alert", "ls", "--json"], 0),
+    "alert-ls": (["alert", "ls", "-l", "service=promo", "--json"], 0),
     "alert-show": (["alert", "show", "redemption-success", "--json"], 0),
     "alert-route": (["alert", "route", "--label", "service=promo", "--label", "region=eu", "--json"], 0),
     "incident-ls": (["incident", "ls", "--json"], 0),
@@ -47,7 +47,7 @@ DOCUMENTS = {
 TEXTS = {
     "schema-of-silences.json": (["config", "schema", "--silences"], 0),
     "schema-of-settings.json": (["config", "schema"], 0),
-    "alert-ls.txt": (["alert", "ls", "-o", "table"], 0),
+    "alert-ls.txt": (["alert", "ls", "-l", "service=promo", "-o", "table"], 0),
     "alert-show.txt": (["alert", "show", "redemption-success", "-o", "table"], 0),
     "help.txt": (["--help"], 0),
     "check.txt": (["--utc", "check", "promo", "wallet", "auth", "-o", "table"], 1),
@@ -75,6 +75,7 @@ TEXTS = {
     ),
 }
 NOISE = (
+    (re.compile(r"(T\d\d:\d\d:)\d\d\.\d+Z"), r"\g<1>00Z"),
     (re.compile(r'"took_seconds": [0-9.e-]+'), '"took_seconds": 0'),
     (re.compile(r"(queries), [0-9.]+ s\)"), r"\1, 0.00 s)"),
     (re.compile(r" seconds=[0-9.]+s"), " seconds=0.000s"),
