@@ -47,7 +47,7 @@ def list_(
         from opsctl.views.alerts import row_body
 
         bodies = [row_body(row) for row in rows]
-        write_json("alert/ls/v1", {"at": now, **_broken(routing, problem), "alerts": bodies})
+        write_json("alert/ls/v1", {"at": now.replace(microsecond=0), **_broken(routing, problem), "alerts": bodies})
     else:
         _print_list(run, rows, now, form)
     _end(run, routing, problem)
@@ -80,7 +80,7 @@ def show(
             }
             for row in found
         ]
-        write_json("alert/show/v1", {"at": now, **_broken(routing, problem), "alerts": bodies})
+        write_json("alert/show/v1", {"at": now.replace(microsecond=0), **_broken(routing, problem), "alerts": bodies})
     else:
         for number, row in enumerate(found):
             sys.stdout.write("\n" if number else "")
@@ -110,7 +110,7 @@ def route(
     silences = [one for one in routing.silences if one.silences(labels, when)]
     if form == "json":
         body = choice_body(choice, routing) | {"silences": [_silence(one) for one in silences]}
-        write_json("alert/route/v1", {"at": when, "labels": labels, **_broken(routing), **body})
+        write_json("alert/route/v1", {"at": when.replace(microsecond=0), "labels": labels, **_broken(routing), **body})
     else:
         from opsctl.views.alerts import choice_rows, to_words
 

@@ -80,7 +80,9 @@ def list_(
     _, rows = known_alerts(run, now)
     if form == "json":
         bodies = [silence_body(one, rows, now) for one in found]
-        write_json("alert/silence-ls/v1", {"at": now, "file": str(file.path), "silences": bodies})
+        write_json(
+            "alert/silence-ls/v1", {"at": now.replace(microsecond=0), "file": str(file.path), "silences": bodies}
+        )
         return
     _print_list(run, found, rows, now, form)
 
