@@ -1,8 +1,8 @@
-"""`opsctl watch` with an interval of less than five seconds, and a run that hangs while a file is there.
+"""`opsctl watch` with an interval of less than five seconds, and runs that hang or break while a file is there.
 
-    python -m tests.integration.watch_launcher [--stuck-while FILE] -- WATCH ARGUMENTS
+    python -m tests.integration.watch_launcher [--stuck-while FILE | --bug-while FILE] -- ARGUMENTS OF OPSCTL
 
-What is shortened is here and not in the shipped code.
+What is shortened or broken is here and not in the shipped code.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from opsctl.cli import watch
 from opsctl.cli.main import main
 
 
-def shorten(stuck_while: Path | None) -> None:
-    """Shorter times; the run waits while the file is there."""
-    watch.SHORTEST = timedelta(milliseconds=200)
-    if stuck_while is None:
-        return
+def bend(what: str, while_: Path) -> None:
+    """Put something before each run."""
     from opsctl.daemon import turn
 
-    watch._MARGIN_SECONDS = -63.0
     real = turn.run_once
 
-    def hanging(*args: object, **options: object) -> object:
-        while stuck_while.exists():
+    def bent(*args: Any, **options: Any) -> Any:
+        while what == "--stuck-while" and while_.exists():
             time.sleep(0.02)
-        return real(*args, **options)  # type: ignore[arg-type]
+        if what == "--bug-while" and while_.exists():
+            raise ValueError("a bug of the test")
+        return real(*args, **options)
 
-    turn.run_once = hanging  # type: ignore[assignment]
+    turn.run_once = bent  # type: ignore[attr-defined]
+    watch._MARGIN_SECONDS = -22.0  # of 24 seconds that the limits of these tests come to
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    split = arguments.index("--")
-    options, words = arguments[:split], arguments[split + 1 :]
-    shorten(Path(options[1]) if options else None)
-    sys.argv = ["opsctl", *words]
+    split = sys.argv.index("--")
+    watch.SHORTEST = timedelta(milliseconds=200)
+    if split > 1:
+        bend(sys.argv[1], Path(sys.argv[2]))
+    sys.argv = ["opsctl", *sys.argv[split + 1 :]]
     sys.exit(main())

@@ -13,6 +13,7 @@ from tests.servers.recipes import (
     apt_package,
     collector,
     go_install,
+    go_kubernetes,
     go_program,
     go_wrapped,
     maven_file,
@@ -67,6 +68,13 @@ def _go_pagerduty() -> Server:
     made_of = sha256(source.read_bytes()).hexdigest()[:8]  # another source is another program
     make = go_program(source, "github.com/PagerDuty/go-pagerduty", "v1.8.0")
     return Server("go-pagerduty", f"1.8.0-{made_of}", ("client",), make, no_go, "10 seconds")
+
+
+def _manifests() -> Server:
+    source = Path(__file__).parent / "kubernetes" / "manifests.go"
+    made_of = sha256(source.read_bytes()).hexdigest()[:8]
+    make = go_kubernetes(source, "v1.36.3", "v0.36.3")
+    return Server("kubernetes-validation", f"1.36.3-{made_of}", ("manifests",), make, no_go, "3 minutes")
 
 
 SERVERS = (
@@ -124,6 +132,7 @@ SERVERS = (
         "2 minutes",
     ),
     _go_pagerduty(),
+    _manifests(),
     Server(
         "pdjs",
         "2.2.4",

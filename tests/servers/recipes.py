@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -65,6 +66,30 @@ def go_program(source: Path, module: str, version: str) -> Make:
         (around / "main.go").write_bytes(source.read_bytes())
         shipped = json.loads(run(["go", "mod", "download", "-json", f"{module}@{version}"], around))["Dir"]
         (around / "go.sum").write_bytes((Path(shipped) / "go.sum").read_bytes())
+        output = str(folder / "bin" / source.stem)
+        run(["go", "build", "-mod=mod", *LEAN, "-o", output, "."], around, CGO_ENABLED="0")
+        shutil.rmtree(around)
+
+    return make
+
+
+def go_kubernetes(source: Path, version: str, staging: str) -> Make:
+    """A maker: a program of ours around Kubernetes's own code, whose module names its parts by folders that it lacks.
+
+    Their published versions (`staging`) take the folders' place; the checksums are those that the module ships.
+    """
+
+    def make(folder: Path) -> None:
+        around = folder / "around"
+        around.mkdir()
+        (around / "go.mod").write_text("module opsctl.invalid/around\n")
+        module = "k8s.io/kubernetes"
+        shipped = Path(json.loads(run(["go", "mod", "download", "-json", f"{module}@{version}"], around))["Dir"])
+        lines = re.sub(r"(?m)^module .*$", "module opsctl.invalid/around", (shipped / "go.mod").read_text())
+        lines = re.sub(r"=> \./staging/src/(k8s\.io/[a-z0-9-]+)", rf"=> \1 {staging}", lines)
+        (around / "go.mod").write_text(f"{lines}\nrequire {module} {version}\n")
+        (around / "go.sum").write_bytes((shipped / "go.sum").read_bytes())
+        (around / "main.go").write_bytes(source.read_bytes())
         output = str(folder / "bin" / source.stem)
         run(["go", "build", "-mod=mod", *LEAN, "-o", output, "."], around, CGO_ENABLED="0")
         shutil.rmtree(around)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -47,9 +48,10 @@ def test_it_is_reassured_while_we_live_and_not_after(manager: socket.socket) -> 
     assert [manager.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
     alive[0] = False
     manager.settimeout(0.3)
-    with pytest.raises(TimeoutError):
-        while True:
+    with contextlib.suppress(TimeoutError):
+        for _ in range(3):  # at most one is on its way
             manager.recv(100)
+        pytest.fail("it goes on")
     ours.stopping()
 
 
