@@ -60,7 +60,7 @@ class Once:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # nothing was lost, and somebody should know
     incidents: Mapping[str, str] = field(default_factory=dict)
-    said: tuple[int, ...] = ()  # rows of the outbox of which `problems` says that they are lost, for `heard`
+    said: tuple[str, ...] = ()  # of `problems`, what the journal keeps until it is printed: `heard`
 
     @property
     def action_failed(self) -> bool:
@@ -125,9 +125,9 @@ def _run_and_notify(world: World, rules: Sequence[Rule], *, full: bool) -> Once:
     problems = (*_problems(world), *cycle.routing.problems, *unseen, *sent.problems)
     problems += _still_unheard(world.journal, sent)
     unheard = world.journal.unheard()
-    problems += tuple(line for line in unheard.values() if line not in problems)  # of a run that ended before it could
+    problems += tuple(line for line in unheard if line not in problems)  # of a run that ended before it could
     incidents = open_incidents(world.journal)
-    return Once(report, committed.run, sent, problems, looked.problems, incidents, tuple(unheard))
+    return Once(report, committed.run, sent, problems, looked.problems, incidents, unheard)
 
 
 def _still_unheard(journal: Journal, sent: SendReport) -> tuple[str, ...]:

@@ -247,11 +247,16 @@ class _Drain:
                 return self._elsewhere(row, at)
 
     def _elsewhere(self, row: OutboxRow, at: datetime) -> OutboxRow:
-        """The next fallback, in full again; dead when there is none. A note has no other place."""
+        """The next fallback, in full again; dead when there is none. Only a trigger has another place than its own:
+
+        elsewhere nobody knows the incident that a resolve is about, and it would be accepted and close nothing.
+        """
         route = row.via or row.route
         if row.action == "note":
             return replace(row, state=RowState.DEAD)
         self.problems.append(f"{route.rstrip('/')} refused {_name(row)}: {row.last_error}")
+        if row.action != "trigger":
+            return replace(row, state=RowState.DEAD)
         chain = [one for one in self.sinks.fallbacks if one != row.route]
         later = chain[chain.index(route) + 1 :] if route in chain else chain
         if not later:

@@ -54,6 +54,9 @@ class Closing:
     accepted: datetime  # when the far side took the last resolve
     resolves: int  # resolve events decided so far
     remote_id: str = ""
+    refused: bool = False  # it took none: `accepted` is when it refused the last one for good
+    opened: datetime | None = None
+    visible: bool = True  # its incident was seen open once
 
 
 @dataclass(frozen=True, slots=True)

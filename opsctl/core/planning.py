@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import count
 from types import MappingProxyType
 
-from opsctl.core.alerts import AlertState
+from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Note, Plan, Resolve, Sighting, Trigger
 from opsctl.core.keys import dedup_key
-from opsctl.core.reconcile import adopted, reconcile, seen_by, verify, visible_now
+from opsctl.core.reconcile import adopted, never_seen, reconcile, seen_by, verify, visible_now
 from opsctl.core.routing import Routed, routed, split_target, target
 from opsctl.core.seen import SeenIncident
 from opsctl.core.slo import Severity
@@ -36,12 +36,14 @@ def plan(
     next_episode: int,
     sweep: bool = False,
     closings: Sequence[Closing] = (),
+    leaving: frozenset[str] = frozenset(),
 ) -> Plan:
     """Decide; `next_episode` is the first free number, `sweep` says that no full run was ever committed.
 
-    `closings` are our resolves that the far side has not confirmed.
+    `closings` are our resolves that the far side has not confirmed, `leaving` the keys of those that are not sent yet:
+    what is open under such a key is about to be closed, and stands for nothing new.
     """
-    work = _Work(before, cycle, count(next_episode), frozenset(one.key for one in closings))
+    work = _Work(before, cycle, count(next_episode), leaving.union(one.key for one in closings))
     active = routed(cycle.alerts, namespace, cycle.routing, cycle.at)
     for key, one in active.items():
         work.active(one, work.before.get(key))
@@ -96,7 +98,9 @@ class _Work:
         if now.episode is None:
             there = self._there(now, one)
             if there is not None and there.open:
-                return self._adopt(now, one, there)
+                return self._adopt(
+                    now, target(split_target(one.to)[0], there.origin.to) if there.origin else one.to, there
+                )
             if there is not None and now.closed is None and there.by_person and there.changed >= one.alert.since:
                 now = replace(now, closed=min(there.changed, self.cycle.at), triggered=there.created)
             if now.closed is not None and not news and not self._may_reopen(now):
@@ -118,14 +122,12 @@ class _Work:
             return None
         return adopted(now.key, seen_by(self.cycle.seen, one.to), now.last_remote_id)
 
-    def _adopt(self, now: JournalAlert, one: Routed, there: SeenIncident) -> JournalAlert:
+    def _adopt(self, now: JournalAlert, to: str, there: SeenIncident) -> JournalAlert:
         now = self._open(now)
         assert now.episode is not None
         self._change(now, "joined", f"open already as {there.id}: another runner or an earlier journal told it")
         at = self.cycle.at
-        now = replace(
-            now, route=one.to, triggers=1, triggered=at, accepted=there.created, visible=None, remote_id=there.id
-        )
+        now = replace(now, route=to, triggers=1, triggered=at, accepted=there.created, visible=None, remote_id=there.id)
         return self._reconciled(now)[0]
 
     def _may_reopen(self, now: JournalAlert) -> bool:
@@ -289,7 +291,13 @@ class _Work:
         now = self.after.get(closing.key)
         if now is not None and now.episode is not None:
             return  # the key has a new episode: its incident must stay
-        sighting, again = verify(closing, seen_by(self.cycle.seen, closing.route), REFUSED_AGAIN)
+        look = seen_by(self.cycle.seen, closing.route)
+        sighting, again = verify(closing, look, REFUSED_AGAIN, self.cycle.at)
+        if sighting is not None and never_seen(closing, look):
+            self.problems.append(
+                f"NOT VISIBLE: #{closing.episode} ({closing.rule_name}) was accepted, never seen in "
+                f"{split_target(closing.route)[0]}, and is over now: tell the on-call engineer yourself"
+            )
         self.sightings.extend([sighting] if sighting else [])
         self.resolves.extend([again] if again else [])
 
@@ -304,7 +312,8 @@ class _Work:
             if look is not None and look.complete:
                 one = look.incidents.get(key)
                 if one is not None and one.open:
-                    self.resolves.append(Resolve(key, 0, to, rule.rule_name, f"healthy, and open as {one.id}"))
+                    there = target(split_target(to)[0], one.origin.to) if one.origin is not None else to
+                    self._take_over(one, there, rule.rule_name, (rule.rule_uid,))
             elif blind:
                 reason = "healthy, and this journal is new: an incident of another one must not stay open"
                 self.resolves.append(Resolve(key, 0, to, rule.rule_name, reason))
@@ -318,8 +327,26 @@ class _Work:
                 if one.key in known or not one.open or origin is None or origin.namespace != namespace:
                     continue
                 if origin.rule_uids and self.cycle.fresh.issuperset(origin.rule_uids):
-                    reason = f"healthy, and open as {one.id}"
-                    self.resolves.append(Resolve(one.key, 0, target(sink, origin.to), origin.rule_name, reason))
+                    self._take_over(one, target(sink, origin.to), origin.rule_name, origin.rule_uids)
+
+    def _take_over(self, one: SeenIncident, to: str, rule_name: str, uids: tuple[str, ...]) -> None:
+        """Open there and healthy here: held open like our own, for another runner may be holding it, then closed."""
+        members = tuple((uid, "") for uid in uids) if len(uids) > 1 else ()
+        alert = Alert(
+            rule_uid=uids[0],
+            rule_name=rule_name,
+            service="",
+            team="",
+            severity=Severity.PAGE,
+            identity=(),
+            labels=(),
+            state=AlertState.INACTIVE,
+            cause=Cause.RULE,
+            since=one.created,
+            summary=f"{rule_name} is healthy, and open as {one.id}",
+            members=members,
+        )
+        self._under(self._adopt(JournalAlert(one.key, alert, ""), to, one))
 
     def _change(self, now: JournalAlert, kind: str, text: str) -> None:
         if now.episode is not None:

@@ -96,13 +96,15 @@ def _closed(now: JournalAlert, episode: int, one: SeenIncident, look: Seen, reop
     )
 
 
-def verify(closing: Closing, look: Seen | None, wait: timedelta) -> tuple[Sighting | None, Resolve | None]:
+def verify(
+    closing: Closing, look: Seen | None, wait: timedelta, at: datetime
+) -> tuple[Sighting | None, Resolve | None]:
     """Whether what we resolved is resolved: then it is seen so; else, after a while, it is resolved again."""
-    if look is None:
-        return None, None
-    one = look.incidents.get(closing.key)
-    if one is None and closing.key not in look.absent:
-        return None, None
+    one = look.incidents.get(closing.key) if look is not None else None
+    if look is None or (one is None and closing.key not in look.absent):
+        return None, _refused_again(closing, at, wait)
+    if closing.refused and one is not None and one.open:
+        return None, _refused_again(closing, at, wait)
     newer = one is not None and one.id != closing.remote_id and one.created > closing.accepted
     if one is None or not one.open or newer:
         who, url = (one.who, one.url) if one is not None and not newer else ("", "")
@@ -111,6 +113,24 @@ def verify(closing: Closing, look: Seen | None, wait: timedelta) -> tuple[Sighti
         return None, None
     reason = f"resolved, and still open as {one.id}"
     return None, Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)
+
+
+def _refused_again(closing: Closing, at: datetime, wait: timedelta) -> Resolve | None:
+    """A resolve that was refused for good closed nothing: somebody may have put right why."""
+    if not closing.refused or at - closing.accepted < wait:
+        return None
+    reason = "its resolve was refused"
+    return Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)
+
+
+def never_seen(closing: Closing, look: Seen | None) -> bool:
+    """Whether the far side says that there was never an incident for what it accepted, and it is over now."""
+    if look is None or closing.visible or closing.opened is None:
+        return False
+    one = look.incidents.get(closing.key)
+    if one is None:
+        return closing.key in look.absent
+    return one.id != closing.remote_id and not one.open and one.created < closing.opened - _SKEW
 
 
 def adopted(key: str, look: Seen | None, last_remote_id: str) -> SeenIncident | None:

@@ -132,11 +132,11 @@ class Outbox(Protocol):
         """Write that the row is not sent any more; a lost page is `unheard` until somebody was told."""
         ...
 
-    def unheard(self) -> Mapping[int, str]:
-        """What did not get through and nobody was told of yet, by the row's id: one line each."""
+    def unheard(self) -> tuple[str, ...]:
+        """What did not get through and nobody was told of yet: one line each."""
         ...
 
-    def heard(self, rows: Iterable[int]) -> None:
+    def heard(self, lines: Iterable[str]) -> None:
         """Somebody was told of these."""
         ...
 

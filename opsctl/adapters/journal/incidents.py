@@ -55,11 +55,11 @@ ORDER BY at
 """
 
 _CLOSINGS = """
-SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, max(o.accepted) AS accepted, count(*) AS resolves,
-  max(o.via) AS via
+SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, e.opened, e.visible, max(o.accepted) AS accepted,
+  max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves, max(o.via) AS via
 FROM episodes e JOIN outbox o ON o.key = e.key AND o.episode = e.episode AND o.action = 'resolve'
 WHERE e.resolved >= ? AND e.confirmed IS NULL AND e.route != ''
-GROUP BY e.episode HAVING max(o.accepted) IS NOT NULL AND max(o.state IN ('queued', 'attempted')) = 0
+GROUP BY e.episode HAVING coalesce(accepted, refused) IS NOT NULL AND max(o.state IN ('queued', 'attempted')) = 0
 ORDER BY e.episode
 """
 
@@ -154,12 +154,20 @@ class IncidentTable(OutboxTable):
                 episode=row["episode"],
                 route=row["via"] or row["route"],
                 rule_name=row["rule_name"],
-                accepted=time(row["accepted"]),
+                accepted=time(row["refused"] if row["accepted"] is None else row["accepted"]),
                 resolves=row["resolves"],
                 remote_id=row["remote_id"],
+                refused=row["accepted"] is None,
+                opened=time(row["opened"]),
+                visible=row["visible"] is not None,
             )
             for row in db.execute(_CLOSINGS, (micros(since),))
         )
+
+    def leaving_in(self, db: sqlite3.Connection) -> frozenset[str]:
+        """Keys with a resolve that is still to be sent, inside the caller's transaction."""
+        sql = "SELECT key FROM outbox WHERE action = 'resolve' AND state IN ('queued', 'attempted')"
+        return frozenset(row["key"] for row in db.execute(sql))
 
     def _enqueue_for(
         self, db: sqlite3.Connection, row: sqlite3.Row, command: Command, at: datetime, not_after: datetime

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ if TYPE_CHECKING:  # at run time only the sender's questions need them
     from opsctl.core.outbox import OutboxRow, RowState
     from opsctl.ports import Delivery
 
-_UNHEARD = "unheard"  # a fact; subject: id of a row that was dropped or refused for good; value: the line that says so
+_UNHEARD = "unheard"  # a fact; subject: the line that says what did not get through
 _UNFINISHED = """
 SELECT o.*,
   a.key IS NOT NULL AND a.episode IS o.episode AND a.state != 'inactive' AS alert_is_on,
@@ -131,21 +130,24 @@ class OutboxTable(Database):
 
         self.write(work)
 
-    def unheard(self) -> Mapping[int, str]:
-        """What did not get through and nobody was told of yet, by the row's id: one line each."""
-        sql = "SELECT subject, value FROM facts WHERE kind = ? ORDER BY at"
-        return self.read(
-            lambda db: {int(row["subject"]): json.loads(row["value"]) for row in db.execute(sql, (_UNHEARD,))}
-        )
+    def unheard(self) -> tuple[str, ...]:
+        """What did not get through and nobody was told of yet: one line each."""
+        sql = "SELECT subject FROM facts WHERE kind = ? ORDER BY at"
+        return self.read(lambda db: tuple(row["subject"] for row in db.execute(sql, (_UNHEARD,))))
 
-    def heard(self, rows: Iterable[int]) -> None:
+    def heard(self, lines: Iterable[str]) -> None:
         """Somebody was told of these."""
-        values = [(_UNHEARD, str(row)) for row in rows]
+        values = [(_UNHEARD, line) for line in lines]
         if values:
             self.write(lambda db: db.executemany("DELETE FROM facts WHERE kind = ? AND subject = ?", values))
 
 
 def _tell(db: sqlite3.Connection, row: OutboxRow, why: str, at: datetime) -> None:
     number = f" of #{row.episode}" if row.episode else ""
-    line = json.dumps(f"NOT DELIVERED: {row.action}{number} ({row.rule_name}): {why}")
-    db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (_UNHEARD, str(row.id), line, micros(at)))
+    keep_unheard(db, (f"NOT DELIVERED: {row.action}{number} ({row.rule_name}): {why}",), at)
+
+
+def keep_unheard(db: sqlite3.Connection, lines: Iterable[str], at: datetime) -> None:
+    """Lines that somebody must read, inside the caller's transaction."""
+    values = [(_UNHEARD, line, "true", micros(at)) for line in lines]
+    db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", values)

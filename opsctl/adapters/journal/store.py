@@ -14,6 +14,7 @@ import msgspec
 
 from opsctl.adapters.journal.database import Damaged
 from opsctl.adapters.journal.incidents import CONFIRM_WITHIN, IncidentTable
+from opsctl.adapters.journal.outbox import keep_unheard
 from opsctl.adapters.journal.rows import (
     insert,
     journal_alert_from,
@@ -107,8 +108,10 @@ class SqliteJournal(IncidentTable):
             next_episode=_next_episode(db),
             sweep=sweep,
             closings=self.closings_in(db, now - CONFIRM_WITHIN),
+            leaving=self.leaving_in(db),
         )
         self._record(db, made, cycle, number, now)
+        keep_unheard(db, made.problems, now)
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
 

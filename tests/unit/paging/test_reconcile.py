@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -142,11 +142,47 @@ def test_a_resolve_is_believed_when_it_is_seen() -> None:
     assert len(planned(None, at(5, (), looked(5, absent=[KEY])), (closing,)).sightings) == 1
 
 
-def test_with_a_look_only_what_is_open_is_swept() -> None:
+def test_with_a_look_only_what_is_open_is_taken_over_and_closed_after_hold_open() -> None:
+    """Not at once: another runner may be holding it open against flapping."""
     healthy = (Watched("redeem", "RedeemBudgetBurn", "money", ()), Watched("pay", "PayBudgetBurn", "money", ()))
-    now = at(0, (), looked(0, there(created=-60)), fresh=("redeem", "pay"), healthy=healthy)
-    made = plan({}, now, namespace=NAMESPACE, next_episode=1, sweep=True)
-    assert [(type(one), one.key) for one in made.commands] == [(Resolve, KEY)]
+
+    def now(minute: float) -> Cycle:
+        return at(minute, (), looked(minute, there(created=-60)), fresh=("redeem", "pay"), healthy=healthy)
+
+    first = plan({}, now(0), namespace=NAMESPACE, next_episode=1, sweep=True)
+    assert first.commands == ()
+    assert [change.kind for change in first.changes] == ["opened", "joined", "under"]
+    held = plan(first.after, now(4), namespace=NAMESPACE, next_episode=2)
+    assert held.commands == ()
+    made = plan(held.after, now(5), namespace=NAMESPACE, next_episode=2)
+    assert [(type(one), one.key, one.route) for one in made.commands] == [(Resolve, KEY, "pagerduty/money")]
+
+
+def test_a_resolve_that_was_refused_is_sent_again_also_where_nobody_can_look() -> None:
+    closing = Closing(KEY, 3, "pagerduty/money", "RedeemBudgetBurn", T0, 1, "Q1", refused=True)
+    assert planned(None, at(4, ()), (closing,)).commands == ()
+    [again] = planned(None, at(5, ()), (closing,)).commands
+    assert isinstance(again, Resolve)
+    assert again.repeat == 1
+    assert len(planned(None, at(5, (), looked(5, there(created=-60))), (closing,)).commands) == 1
+    gone = planned(None, at(5, (), looked(5, there("resolved", created=-60))), (closing,))
+    assert (gone.commands, len(gone.sightings)) == ((), 1)
+
+
+def test_what_was_accepted_never_seen_and_is_over_is_said() -> None:
+    closing = Closing(KEY, 3, "pagerduty/money", "RedeemBudgetBurn", T0, 1, opened=T0, visible=False)
+    lost = looked(1, absent=[KEY])
+    older = looked(1, there("resolved", created=-60))
+    mine = looked(1, there("resolved", created=0))
+    said = [len(planned(None, at(1, (), seen), (closing,)).problems) for seen in (lost, older, mine)]
+    assert said == [1, 1, 0]
+    assert planned(None, at(1, (), lost), (replace(closing, visible=True),)).problems == ()
+
+
+def test_an_incident_whose_resolve_is_still_on_its_way_is_not_joined() -> None:
+    now = at(0, [alert()], looked(0, there(created=-60)))
+    made = plan({}, now, namespace=NAMESPACE, next_episode=7, leaving=frozenset({KEY}))
+    assert [type(one) for one in made.commands] == [Trigger]
 
 
 def test_an_open_incident_of_a_lost_journal_is_closed_by_what_it_says_of_itself() -> None:
@@ -158,8 +194,11 @@ def test_an_open_incident_of_a_lost_journal_is_closed_by_what_it_says_of_itself(
         return Seen(T0, {one.key: one}, complete=True)
 
     def made(look: Seen, fresh: tuple[str, ...]) -> list[tuple[str, str]]:
-        now = at(0, (), {"pagerduty": look}, fresh=fresh, loaded=("redeem", "pay"))
-        done = plan({}, now, namespace=NAMESPACE, next_episode=1)
+        before: Mapping[str, JournalAlert] = {}
+        for minute in (0, 5):
+            now = at(minute, (), {"pagerduty": look}, fresh=fresh, loaded=("redeem", "pay"))
+            done = plan(before, now, namespace=NAMESPACE, next_episode=1)
+            before = done.after
         return [(one.key, one.route) for one in done.commands]
 
     assert made(stranger(), ("redeem", "pay")) == [("opsctl/element", "pagerduty/money")]

@@ -121,6 +121,22 @@ def test_a_dead_letter_goes_to_the_fallback_and_so_does_its_resolve(
     assert (primary.actions(), spare.actions()) == ([], ["trigger", "resolve"])
 
 
+def test_a_refused_resolve_closes_nothing_at_the_fallback_and_is_tried_again_where_its_page_went(
+    journal: SqliteJournal, clock: SteppedClock
+) -> None:
+    fire(journal)
+    spare = ScriptedSink(name="pagerduty fallback")
+    send(journal, clock, ScriptedSink(), spare)
+    end(journal)
+    report = send(journal, clock, ScriptedSink([REFUSED]), spare)
+    assert report.failed
+    assert spare.actions() == []
+    clock.at += minutes(5)
+    journal.commit(run_record(clock.at), (), cycle(clock.at))
+    send(journal, clock, pager := ScriptedSink(), spare)
+    assert (pager.actions(), spare.actions()) == (["resolve"], [])
+
+
 def test_without_a_fallback_it_is_dead_and_loud_and_blocks_no_later_episode(
     journal: SqliteJournal, clock: SteppedClock
 ) -> None:
