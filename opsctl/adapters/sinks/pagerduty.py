@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,7 @@ DEFAULT_ROUTE = "default"
 FALLBACK = "fallback"
 NO_REST = "notes need PagerDuty's REST API: add a token as pagerduty.rest"
 _ANSWER_BYTES = 64 * 1024
+_READ_AGAIN_SECONDS = 10.0
 
 
 class RoutingKeys:
@@ -33,6 +35,7 @@ class RoutingKeys:
     def __init__(self, sources: Mapping[str, Callable[[], str]]) -> None:
         self._sources = sources
         self._known: dict[str, str] = {}
+        self._failed: dict[str, tuple[float, OpsctlError]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,8 +53,19 @@ class RoutingKeys:
             if name not in self._sources:
                 missing = f"no key for team {team or '(none)'} and no default"
                 raise ConfigError("pagerduty.routing_keys", None, missing, hint="add one")
-            self._known[name] = self._sources[name]().strip()
+            self._known[name] = self._fetched(name)
         return self._known[name]
+
+    def _fetched(self, name: str) -> str:
+        """A command that hangs takes 10 s: what failed a moment ago is not tried again for the next event."""
+        at, wrong = self._failed.get(name, (0.0, None))
+        if wrong is not None and time.monotonic() - at < _READ_AGAIN_SECONDS:
+            raise wrong
+        try:
+            return self._sources[name]().strip()
+        except OpsctlError as failed:
+            self._failed[name] = (time.monotonic(), failed)
+            raise
 
     def forget(self, team: str) -> None:
         """Read the key again before its next event: it was refused, and keys are renewed."""

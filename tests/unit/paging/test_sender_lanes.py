@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from opsctl.adapters.journal import SqliteJournal, open_journal
+from opsctl.adapters.sinks.pagerduty import PagerDuty
 from opsctl.core.alerts import Alert
 from opsctl.core.routing import Matcher, Route, Routing
 from opsctl.core.slo import Severity
-from opsctl.ports import Delivery, SinkEvent
+from opsctl.errors import AuthError
+from opsctl.ports import Delivery, SinkEvent, Sinks
+from opsctl.sender import drain
 from tests.unit.paging.test_sender import THROTTLED, fire, send, states
 from tests.unit.paging.world import (
     ACCEPTED,
@@ -223,3 +226,24 @@ def test_a_clock_that_went_back_does_not_undo_a_rate_limit(journal: SqliteJourna
     send(journal, clock, pager := ScriptedSink())
     assert len(pager.sent) <= 46
     assert len(clock.slept) <= 60
+
+
+def test_a_key_that_cannot_be_had_is_asked_for_once_and_not_for_every_event(
+    journal: SqliteJournal, clock: SteppedClock
+) -> None:
+    """Its command may hang for 10 s; a run has 15 s for everything."""
+    asked: list[float] = []
+
+    def hangs() -> str:
+        asked.append(clock.monotonic())
+        clock.at += timedelta(seconds=10)
+        raise AuthError("secret command pass gave no answer in 10 s")
+
+    routes = (Route("webhook/ops", (Matcher("team", "=", "ops"),)),)
+    broken = [alert(f"rule-{number}", team="broken") for number in range(20)]
+    storm(journal, *broken, *(alert(f"pay-{number}", team="ops") for number in range(20)), routes=routes)
+    pager, live = PagerDuty({"broken": hangs}, "http://127.0.0.1:9"), KeyedSink(clock, seconds=0.05, name="webhook/ops")
+    rows = drain(journal, Sinks({"pagerduty": pager, live.name: live}), clock, chance=lambda: 0.5).left
+    assert len(asked) == 1
+    assert len(live.sent) == 20
+    assert "pass gave no answer" in rows[0].last_error
