@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -90,3 +91,14 @@ def test_wheel_holds_code_and_data_only(built: Path) -> None:
 def test_no_python_in_data_folders() -> None:
     """A .py file in a data folder would break the editable install."""
     assert [p for d in ("alert_rules", "grafana", "runbooks") for p in (ROOT / d).rglob("*.py")] == []
+
+
+def test_the_units_and_manifests_are_in_the_sdist_and_not_in_the_wheel(built: Path) -> None:
+    """`deploy/` is for who has the sources; an installed package puts no units anywhere."""
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        sources = {name.partition("/")[2] for name in sdist.getnames()}
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "deploy").rglob("*") if path.is_file()}
+    assert len(ours) > 7
+    assert ours <= sources
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        assert not [name for name in wheel.namelist() if "deploy/" in name]
