@@ -47,7 +47,7 @@ class PagerDutyWorld:
         self, service: str, hours: float = 1.0, description: str = "", at: datetime | None = None
     ) -> dict[str, Any]:
         now = at or datetime.now(UTC)
-        [id_] = [one["id"] for one in self.get("/services")["services"] if one["name"] == service]
+        [id_] = [one["id"] for one in self.get(f"/services?query={service}")["services"] if one["name"] == service]
         wanted = {
             "type": "maintenance_window",
             "start_time": now.isoformat(),
@@ -89,7 +89,8 @@ class PagerDutyWorld:
 @contextmanager
 def pagerduty_world(folder: Path, **account: Any) -> Iterator[PagerDutyWorld]:
     """Start one; `account` is as `start_local_pagerduty` has it."""
-    server = start_local_pagerduty(folder / "pd.sqlite3", KEYS, tokens={"opsctl": TOKEN}, **account)
+    tokens = {"opsctl": TOKEN} | account.pop("tokens", {})
+    server = start_local_pagerduty(folder / "pd.sqlite3", KEYS, tokens=tokens, **account)
     world = PagerDutyWorld(server)
     try:
         yield world

@@ -110,6 +110,24 @@ def test_services_are_asked_for_once_and_incidents_by_service(world: PagerDutyWo
     assert all(query.count("service_ids") == len(KEYS) for query in queries)
 
 
+def test_a_service_is_found_on_a_later_page_and_no_page_is_read_after_it(tmp_path: Path) -> None:
+    names = [f"S{number:03d}" for number in range(350)]
+    services: dict[str, list[str]] = {name: [] for name in names} | {"S150": ["default", "money"], "S160": ["social"]}
+    with pagerduty_world(tmp_path, account={"services": services}) as world:
+        world.window("S160", description="moving racks")
+        assert "moving racks" in world.look().maintenance["social"]
+        assert len(world.requests("/services")) == 2 + 1  # one is the window's own
+
+
+def test_a_read_only_token_is_enough_to_look(tmp_path: Path) -> None:
+    reader = {"token": "r3ad0nly", "access": "read"}
+    with pagerduty_world(tmp_path, tokens={"reader": reader}) as world:
+        rest = Rest(lambda: "r3ad0nly", "", world.server.address)
+        world.event("trigger", key_of("a"))
+        seen = PagerDutyReader(rest, Services(rest, world.keys)).look([key_of("b")], {})
+        assert (seen.problem, list(seen.incidents), seen.absent) == (None, [key_of("a")], {key_of("b")})
+
+
 def test_a_routing_key_without_a_service_means_no_filter(world: PagerDutyWorld) -> None:
     """The key of an event orchestration: its incidents may be on any service."""
     keys = RoutingKeys({"default": lambda: KEYS["default"], "orchestrated": lambda: "R" * 32})

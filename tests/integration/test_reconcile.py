@@ -130,7 +130,8 @@ def test_a_new_journal_closes_exactly_what_is_open_and_healthy(story: Story) -> 
     story.pagerduty.event("trigger", "opsctl/" + "0" * 40)  # of another namespace
     story.host.forget()
     story.platform.bad = set()
-    story.minute(2)
+    for minute in range(2, 9):  # held open first: another runner may be holding it
+        story.minute(minute)
     status = {one["dedup_key"]: one["status"] for one in story.incidents()}
     assert status.pop(story.key()) == "resolved"
     assert set(status.values()) == {"triggered"}

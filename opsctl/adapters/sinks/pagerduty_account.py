@@ -87,7 +87,7 @@ class PagerDutyAccount:
         """The user that notes are written as; "" where nobody has that address, None where not all were read."""
         address = self._rest.from_.casefold()
         for params, pages in (({"query": self._rest.from_}, 1), ({}, _USER_PAGES)):
-            listing = self._rest.listed("/users", "users", budget, params, pages)
+            listing = self._rest.listed("/users", "users", budget, params, most_pages=pages)
             for user in listing.items:
                 if text_of(user, "email").casefold() == address:
                     return text_of(user, "name") or address

@@ -7,7 +7,7 @@ an answer of none: what was not answered is raised as `Unanswered`, and whoever 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -108,8 +108,17 @@ class Rest:
         """Make something."""
         return self._ask("POST", path, budget, json=dict(body), headers={"From": self.from_})
 
-    def listed(self, path: str, member: str, budget: Budget, params: Params, most_pages: int = 20) -> Listing:
-        """Every resource of a list, page by page."""
+    def listed(
+        self,
+        path: str,
+        member: str,
+        budget: Budget,
+        params: Params,
+        *,
+        most_pages: int = 20,
+        enough: Callable[[Sequence[Resource]], bool] = lambda page: False,
+    ) -> Listing:
+        """Every resource of a list, page by page, until a page is `enough`."""
         items: list[Resource] = []
         odd = 0
         try:
@@ -118,8 +127,11 @@ class Rest:
                 found = page.get(member)
                 if not isinstance(found, list):
                     raise Unanswered(f"{path}: the answer has no {member}")
-                items += [one for one in found if isinstance(one, Mapping)]
-                odd += sum(not isinstance(one, Mapping) for one in found)
+                good = [one for one in found if isinstance(one, Mapping)]
+                items += good
+                odd += len(found) - len(good)
+                if enough(good):
+                    break
                 if page.get("more") is not True:
                     return Listing(tuple(items), whole=not odd)
         except Unanswered as failed:

@@ -7,7 +7,7 @@ is only compared with what PagerDuty shows.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from opsctl.adapters.sinks.pagerduty import RoutingKeys
@@ -15,7 +15,8 @@ from opsctl.adapters.sinks.pagerduty_rest import Budget, Resource, Rest, Unanswe
 from opsctl.core.frozen import dataclass
 from opsctl.errors import OpsctlError
 
-_AGAIN_SECONDS = 600.0
+_KEPT_SECONDS = 3600.0  # an integration may move
+_AGAIN_SECONDS = 600.0  # where some were not found
 _DESCRIPTION_CHARACTERS = 200
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -33,27 +34,31 @@ class Place:
 
 
 class Services:
-    """The account's services by the name of the routing key that leads there, kept as long as the process lives."""
+    """The account's services by the name of the routing key that leads there; looked for once an hour."""
 
     def __init__(self, rest: Rest, keys: RoutingKeys) -> None:
         self._rest = rest
         self._keys = keys
         self._found: dict[str, Place] = {}
-        self._again = 0.0  # when what was not found is looked for again, by the monotonic clock
+        self._again = 0.0  # when they are looked for again, by the monotonic clock
 
     def find(self, budget: Budget) -> Mapping[str, Place]:
-        """Every service that is found; `Unanswered` where PagerDuty could not be asked."""
-        wanted = self._wanted()
-        if not wanted or time.monotonic() < self._again:
+        """Every service that is found; `Unanswered` where PagerDuty could not be asked, and what was known stays so."""
+        now = time.monotonic()
+        if now < self._again:
             return self._found
-        listing = self._rest.listed("/services", "services", budget, {"include[]": "integrations"})
-        for service in listing.items:
-            for integration in items_of(service, "integrations"):
-                for name in wanted.get(text_of(integration, "integration_key"), ()):
-                    self._found[name] = _place(service, integration)
+        wanted, found = self._wanted(), dict[str, Place]()
+        listing = self._rest.listed(
+            "/services",
+            "services",
+            budget,
+            {"include[]": "integrations"},
+            enough=lambda page: _note(page, wanted, found),
+        )
         if listing.failed is not None:
             raise listing.failed
-        self._again = time.monotonic() + _AGAIN_SECONDS
+        self._found = found
+        self._again = now + (_KEPT_SECONDS if self.all_found else _AGAIN_SECONDS)
         return self._found
 
     @property
@@ -73,14 +78,13 @@ class Services:
         return bool(self._found) and self._found.keys() >= set(self._keys.names)
 
     def _wanted(self) -> dict[str, list[str]]:
-        """The names of each routing key that was not found yet."""
+        """The names of each routing key."""
         wanted: dict[str, list[str]] = {}
         for name in self._keys.names:
-            if name not in self._found:
-                try:
-                    wanted.setdefault(self._keys.read(name), []).append(name)
-                except OpsctlError:
-                    continue  # said where it is sent to
+            try:
+                wanted.setdefault(self._keys.read(name), []).append(name)
+            except OpsctlError:
+                continue  # said where it is sent to
         return wanted
 
     def maintenance(self, budget: Budget) -> ByTeam:
@@ -116,6 +120,15 @@ class ByTeam(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._found)
+
+
+def _note(services: Sequence[Resource], wanted: Mapping[str, Sequence[str]], found: dict[str, Place]) -> bool:
+    """Note which of these services are ours; whether that is all that is wanted."""
+    for service in services:
+        for integration in items_of(service, "integrations"):
+            for name in wanted.get(text_of(integration, "integration_key"), ()):
+                found[name] = _place(service, integration)
+    return len(found) == sum(map(len, wanted.values()))
 
 
 def find_or_none(services: Services, budget: Budget) -> Unanswered | None:
