@@ -33,17 +33,20 @@ def check(line: str) -> str | None:
     """What is wrong with a command line, if anything: every word of the tree and every flag must exist."""
     words = shlex.split(line.replace("…", "").replace("|", " "))[1:]
     command: Any = root_app()
-    flags = {flag for param in command.params for flag in param.opts}
-    for word in words:
+    flags = {flag: param for param in command.params for flag in param.opts}
+    rest = iter(words)
+    for word in rest:
         if word.startswith("-") and word != "-":
             if word.split("=")[0] not in flags:
                 return f"{line}: no flag {word}"
+            if "=" not in word and not flags[word].is_flag and not flags[word].count:
+                next(rest, None)  # its value
         elif hasattr(command, "get_command"):
             found = command.get_command(None, word)
             if found is None:
                 return None if re.fullmatch(r"[A-Z<].*", word) else f"{line}: no command {word}"
             command = found
-            flags |= {flag for param in command.params for flag in param.opts}
+            flags |= {flag: param for param in command.params for flag in param.opts}
     return None
 
 
