@@ -184,6 +184,20 @@ def test_a_wrong_token_is_one_line_that_names_the_setting(world: PagerDutyWorld)
     assert len(world.requests()) == 1  # the next question would fare no better
 
 
+def test_a_token_that_an_error_repeats_is_masked_also_where_the_error_is_cut_off() -> None:
+    def echo(exchange: Exchange) -> None:
+        said = {"error": {"message": "x" * 280 + TOKEN, "code": 2000, "errors": [TOKEN]}}
+        exchange.answer(json.dumps(said).encode(), "500 Internal")
+
+    server = Misbehaving(echo)
+    rest = Rest(lambda: TOKEN, ANA, server.url)
+    seen = PagerDutyReader(rest, Services(rest, RoutingKeys({"default": lambda: KEYS["default"]}))).look([], {})
+    rest.close()
+    server.stop()
+    assert "xxx[redacted]" in str(seen.problem)
+    assert TOKEN[:4] not in str(seen.problem)
+
+
 def test_an_unreadable_token_is_a_problem_and_no_request(world: PagerDutyWorld) -> None:
     def unreadable() -> str:
         raise AuthError("secret file /run/x cannot be read: no such file")

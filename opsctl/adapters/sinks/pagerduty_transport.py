@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from opsctl.core.frozen import dataclass
 from opsctl.core.hosts import is_loopback
 from opsctl.errors import ConfigError
+from opsctl.http import Answer
+from opsctl.http.echoes import without_credentials
 
 if TYPE_CHECKING:
     import httpx2
@@ -178,11 +180,12 @@ def _cap(most_bytes: int) -> Callable[[httpx2.Response], None]:
 
 
 def _reply(response: httpx2.Response, secret: str) -> Reply:
-    status = response.status_code
-    made = Reply(status, "", {name.lower(): value for name, value in response.headers.items()}, response.content)
+    status, headers = response.status_code, {name.lower(): value for name, value in response.headers.items()}
     if 200 <= status < 300:
-        return made
-    return Reply(status, line(f"HTTP {status}: {_said(made)}", secret), made.headers, made.body)
+        return Reply(status, "", headers, response.content)
+    safe = without_credentials(Answer(status, headers, response.content), secret, {})  # before anything is cut off
+    made = Reply(status, "", safe.headers, safe.body)
+    return Reply(status, line(f"HTTP {status}: {_said(made)}"), made.headers, made.body)
 
 
 def _said(reply: Reply) -> str:
