@@ -239,7 +239,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                outer.by_id.setdefault(self.headers["Idempotency-Key"], json.loads(body))
+                outer.by_id.setdefault(str(self.headers["Idempotency-Key"]), json.loads(body))
                 self.send_response(204)
                 self.end_headers()
 

@@ -381,6 +381,36 @@ def test_a_wrong_clock_of_ours_hides_no_page_and_keeps_no_incident_open(alertman
     pair.close()
 
 
+@pytest.mark.parametrize("minutes", [-600, -30, 30, 600])
+def test_a_wrong_clock_is_found_out_by_the_first_answer_and_the_event_said_again(
+    alertmanager: Real, minutes: int
+) -> None:
+    """`opsctl incident resolve` does not look first; the outbox repeats what was said by the wrong clock."""
+    namespace, off = f"am-{uuid.uuid4().hex}", timedelta(minutes=minutes)
+    opened = trigger(alert(since=datetime.now(UTC) + off))
+    for one, opens in ((opened, True), (resolve(opened), False)):
+        pair = Pair(alertmanager, namespace, off=off)  # another process
+        outcomes = [pair.sink.send(one).outcome for _ in range(3)]
+        assert outcomes[1:] == ["accepted", "accepted"]
+        assert outcomes[0] == ("retry" if (minutes < 0) == opens else "accepted")
+        assert bool(shown(pair)) is opens
+        pair.close()
+
+
+@pytest.mark.parametrize("seconds", [-3, -0.3, 0, 0.3, 1, 3])
+def test_a_clock_that_is_a_little_off_loses_no_resolve_and_costs_no_second_request(
+    alertmanager: Real, seconds: float
+) -> None:
+    """Alertmanager keeps the later of two ends that lie ahead: a resolve that is early by a moment would be lost."""
+    namespace, off = f"am-{uuid.uuid4().hex}", timedelta(seconds=seconds)
+    opened = trigger(alert(since=datetime.now(UTC) + off))
+    for one, opens in ((opened, True), (resolve(opened), False)):
+        pair = Pair(alertmanager, namespace, off=off)
+        pair.send(one)
+        assert bool(shown(pair)) is opens
+        pair.close()
+
+
 def test_a_start_to_come_is_no_reason_to_refuse_the_page(pair: Pair) -> None:
     """Somebody set the clock back while the alert was on."""
     opened = trigger(alert(since=datetime.now(UTC) + timedelta(hours=3)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -34,6 +34,8 @@ _VALUE_CHARACTERS = 1024
 _TEXT_CHARACTERS = 16 * 1024
 _WORDS = {theirs: ours.value for ours, theirs in SEVERITIES.items()}
 _FARTHEST = timedelta(days=1)
+_SURELY_OVER = timedelta(seconds=5)
+"""An end that lies ahead when it arrives ends nothing: of two such ends Alertmanager keeps the later one."""
 _ADDRESS = re.compile(
     r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?([/?#]([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
 )
@@ -41,6 +43,7 @@ _ADDRESS = re.compile(
 _NO_ACKNOWLEDGEMENT = "Alertmanager has no acknowledgements, nothing was sent; a silence there keeps it quiet"
 _NO_NOTES = "Alertmanager has no notes"
 _A_PAGE = "HTTP 200 with an HTML page: is the url right, or is there a login in front?"
+_OTHER_TIME = "HTTP 200, and its clock is not ours: said again by its own"
 _NOTHING_OPEN = "nothing was sent: nothing is known to be open, and what is not said again ends by itself"
 
 
@@ -48,6 +51,7 @@ class FarSide:
     """What is known of an Alertmanager: how far its clock is from ours, and what it showed open under each key."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
+        self.known = False  # whether an answer told of its clock
         self._now = now
         self._ahead = timedelta(0)
         self._open: dict[str, tuple[dict[str, str], ...]] = {}
@@ -55,6 +59,10 @@ class FarSide:
     def now(self) -> datetime:
         """Our clock."""
         return self._now()
+
+    def its_now(self) -> datetime:
+        """Its clock, as far as it is known."""
+        return self._now() + self._ahead
 
     def earliest(self) -> datetime:
         """Over by both clocks."""
@@ -70,6 +78,7 @@ class FarSide:
             ahead = parsedate_to_datetime(headers.get("date", "")) - self._now()
         except (ValueError, TypeError, OverflowError):
             return
+        self.known = True
         self._ahead = ahead if abs(ahead) <= _FARTHEST else timedelta(0)
 
     def showed(self, found: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
@@ -117,12 +126,21 @@ class Alertmanager:
                 return Delivery("permanent", None, _NO_NOTES)
         if not alerts:
             return Delivery("accepted", None, _NOTHING_OPEN)
-        body = json.dumps(alerts).encode()
+        return self._post(alerts, timeout_seconds)
+
+    def _post(self, alerts: Sequence[_Alert], timeout_seconds: float) -> Delivery:
+        knew = self._far.known
+        body = json.dumps([one.body() for one in alerts]).encode()
         delivery, answer = posted(self._server, self._server.address, ALERTS, body, {}, timeout_seconds, (200,))
         if answer is None:
             return delivery
         self._far.heard(answer.headers)
-        return replace(delivery, outcome="retry", message=_A_PAGE) if _is_page(answer) else delivery
+        if _is_page(answer):
+            return replace(delivery, outcome="retry", message=_A_PAGE)
+        # The first answer tells of its clock: what was said by ours may be over before it began, or not over at all.
+        if delivery.outcome == "accepted" and not knew and any(one.is_missed(self._far.its_now()) for one in alerts):
+            return replace(delivery, outcome="retry", message=_OTHER_TIME)
+        return delivery
 
     def channel(self, key: str) -> str:
         """No rate limit."""
@@ -132,27 +150,40 @@ class Alertmanager:
         """Drop connections."""
         self._server.close()
 
-    def _trigger(self, event: Mapping[str, Any], lasts: timedelta) -> dict[str, Any]:
-        alert = {
-            "labels": labels_of(event, self._namespace),
-            "annotations": annotations_of(event),
-            "startsAt": _text(min(_since(event) or self._far.now(), self._far.earliest())),
-            "endsAt": _text(self._far.latest() + lasts),
-        }
-        link = _link(event)
-        return alert | ({"generatorURL": link} if _ADDRESS.fullmatch(link) else {})
+    def _trigger(self, event: Mapping[str, Any], lasts: timedelta) -> _Alert:
+        starts = min(_since(event) or self._far.now(), self._far.earliest())
+        labels, annotations = labels_of(event, self._namespace), annotations_of(event)
+        return _Alert(labels, annotations, starts, self._far.latest() + lasts, _link(event), is_on=True)
 
-    def _resolve(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _resolve(self, event: Mapping[str, Any]) -> list[_Alert]:
         """Everything that may be open under the key: what its trigger said, and what the last look showed."""
         sets = [labels_of(event, self._namespace)] if event.get("payload") else []
         sets += [one for one in self._far.open_under(str(event.get("dedup_key"))) if one not in sets]
-        ends = self._far.earliest()
+        ends = self._far.earliest() - _SURELY_OVER
         starts = min(_since(event) or ends, ends)
-        annotations = annotations_of(event)
-        return [
-            {"labels": labels, "annotations": annotations, "startsAt": _text(starts), "endsAt": _text(ends)}
-            for labels in sets
-        ]
+        return [_Alert(labels, annotations_of(event), starts, ends) for labels in sets]
+
+
+@dataclass(frozen=True)
+class _Alert:
+    """One alert of a request."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts: datetime
+    ends: datetime
+    link: str = ""
+    is_on: bool = False
+
+    def body(self) -> dict[str, Any]:
+        """As the API takes it."""
+        times = {"startsAt": _text(self.starts), "endsAt": _text(self.ends)}
+        link = {"generatorURL": self.link} if _ADDRESS.fullmatch(self.link) else {}
+        return {"labels": self.labels, "annotations": self.annotations, **times, **link}
+
+    def is_missed(self, its_now: datetime) -> bool:
+        """Whether it says the wrong thing at that time."""
+        return (self.ends > its_now) is not self.is_on
 
 
 def labels_of(event: Mapping[str, Any], namespace: str) -> dict[str, str]:
