@@ -16,6 +16,8 @@ from opsctl.adapters.sinks.pagerduty_reader import MOST_ALERT_LISTS, PagerDutyRe
 from opsctl.adapters.sinks.pagerduty_rest import Rest
 from opsctl.adapters.sinks.pagerduty_services import Services
 from opsctl.core.seen import SeenOrigin
+from opsctl.demo.servers.pagerduty import start_local_pagerduty
+from opsctl.demo.servers.pagerduty_tls import NoOpenssl, openssl
 from opsctl.errors import AuthError
 from tests.contract.pagerduty_world import ANA, KEYS, TOKEN, PagerDutyWorld, key_of, pagerduty_world
 from tests.servers.misbehaving import Exchange, Misbehaving
@@ -367,3 +369,20 @@ def test_an_incident_says_where_it_comes_from_and_which_key_reaches_it(world: Pa
         "nobody": None,
         "bare": None,
     }
+
+
+def test_over_tls_a_certificate_is_trusted_or_it_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        openssl()
+    except NoOpenssl as missing:
+        pytest.skip(str(missing))
+    server = start_local_pagerduty(tmp_path / "pd.sqlite3", KEYS, tokens={"opsctl": TOKEN}, tls=True)
+    try:
+        stranger = PagerDutyWorld(server).look(key_of("a"))
+        assert "CERTIFICATE_VERIFY_FAILED" in str(stranger.problem)
+        assert stranger.absent == frozenset()
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
+        seen = PagerDutyWorld(server).look(key_of("a"))
+        assert (seen.problem, seen.absent, seen.complete) == (None, {key_of("a")}, True)
+    finally:
+        server.stop()
