@@ -73,8 +73,9 @@ class Problems:
     seen: dict[str, str] = field(default_factory=dict)
 
     def add(self, at: Node | Origin, message: str, *, hint: str | None = None) -> None:
-        """Note one wrong place."""
-        self.errors.append(ConfigError(at.path, at.line, message, hint=hint))
+        """Note one wrong place, in one line: a key may hold a line's end."""
+        line = " ".join(message.splitlines())
+        self.errors.append(ConfigError(at.path, at.line, line, hint=hint and " ".join(hint.splitlines())))
 
     def take(self, wrong: ConfigError) -> None:
         """Note what a callee raised."""

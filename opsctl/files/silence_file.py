@@ -131,7 +131,10 @@ def _ended(text: str, index: int, at: datetime) -> str:
 
 def _silences_node(text: str) -> Any:
     """The value of `silences`, with its place in the text."""
-    root: Any = yaml.compose(text.removeprefix(_BOM), Loader=yaml.SafeLoader)
+    try:
+        root: Any = yaml.compose(text.removeprefix(_BOM), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # the reader's parser takes a little more than the one that knows places
+        raise UsageError("the file has a form that cannot be changed here", hint="change it by hand") from None
     return next((value for key, value in root.value if key.value == "silences"), None)
 
 

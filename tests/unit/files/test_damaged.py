@@ -17,10 +17,16 @@ from opsctl.files.catalogue import load_catalogue
 from opsctl.files.nodes import Node, Problems
 from opsctl.files.rules import load_rules
 from opsctl.files.settings import load_settings
+from opsctl.files.silence_file import SilenceFile
 from opsctl.files.slo import read_shorthand
 from tests.unit.files.rule_texts import CATALOGUE, RULES, SLO, THRESHOLD
 from tests.unit.files.test_catalogue import GOOD as SERVICES
 from tests.unit.files.test_settings import GOOD as SETTINGS
+from tests.unit.files.test_silences import GOOD as SILENCES
+from tests.unit.files.test_silences import new
+from tests.unit.files.test_sink_settings import GOOD as ROUTES
+
+ONE_MORE = new()
 
 WEEDS = [
     "",
@@ -99,10 +105,33 @@ def test_damaged_yaml(folder: Path, data: st.DataObject, text: str) -> None:
 
 @settings(max_examples=250, deadline=None)
 @given(data=st.data())
-def test_damaged_settings(folder: Path, data: st.DataObject) -> None:
+def test_damaged_silences(folder: Path, data: st.DataObject) -> None:
+    """Silences: the same; and whoever adds to or ends one in a damaged file leaves it so or makes what was asked."""
+    file = SilenceFile(folder / "silences.yaml", "prod", CATALOGUE)
+    text = damaged(data, SILENCES)
+    file.path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        before = file.read()
+    except ConfigError as wrong:
+        for error in each(wrong):
+            assert str(error).startswith(str(file.path))
+            assert "\n" not in str(error)
+        return
+    made = ONE_MORE
+    try:
+        file.write(lambda: file.with_one_more(made))
+    except (UsageError, ConfigError):
+        assert file.path.read_bytes() == text.encode()
+        return
+    assert [one.id for one in file.read()] == [*(one.id for one in before), made.id]
+
+
+@settings(max_examples=250, deadline=None)
+@given(data=st.data(), source=st.sampled_from([SETTINGS, ROUTES]))
+def test_damaged_settings(folder: Path, data: st.DataObject, source: str) -> None:
     """The configuration: the same, and a line below its end is never named."""
     path = folder / "opsctl.toml"
-    text = damaged(data, SETTINGS)
+    text = damaged(data, source)
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
         load_settings(path, None, env={"HOME": str(folder)}, cwd=folder)
