@@ -1,6 +1,7 @@
 """Matchers as people write them, in Alertmanager's syntax: `team="money"`, `service=~"wallet|payments"`.
 
-Pure text. Must never let a pattern through that Python reads in another way than Prometheus does.
+Pure text. Must never let a pattern through that Python reads in another way than Prometheus does, or that may take
+longer than a page can wait.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from opsctl.core.routing import Comparison, Matcher
 from opsctl.core.slo import Severity
 
 LENGTH_LIMIT = 1000
+MOST_ENDLESS = 5  # a page must not wait for an expression: each more costs a factor of the label's length
 WORDS: Mapping[str, tuple[str, ...]] = {
     "severity": tuple(one.value for one in Severity),
     "cause": tuple(one.value for one in Cause),
@@ -23,6 +25,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 _EXPECTED = 'expected a matcher like team="money", with =, !=, =~ or !~'
 _QUOTED = r'"(?:[^"\\\n]|\\.)*"'
 _ONE = re.compile(rf"""\s*({_QUOTED}|[^\s{{}}!=~,"'`\\]+)\s*(=~|!~|!=|=)\s*({_QUOTED}|(?![=~])[^\s{{}},"]*)\s*""")
+_LITERAL = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:.*?:\]|[^\]\\])*\]", re.DOTALL)  # and classes
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_ENDLESS = re.compile(r"[*+]|\{\d+,\}")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
 _STRANGERS = ("qx-7", "Zb_3", "0", "a.b")  # names that nothing has
@@ -79,9 +84,15 @@ def _pattern(value: str) -> str:
     from opsctl.promql.regex import compile_anchored
 
     try:
-        return compile_anchored(value).pattern
+        pattern = compile_anchored(value).pattern
     except PromqlError as wrong:
         raise ValueError(str(wrong)) from None
+    bare = _LITERAL.sub("x", value)
+    if _REPEATED_GROUP.search(bare):
+        raise ValueError("a repeated group may take for ever and is not supported in a matcher")
+    if len(_ENDLESS.findall(bare)) > MOST_ENDLESS:
+        raise ValueError(f"expected at most {MOST_ENDLESS} of * and + in a matcher: more may take for ever")
+    return pattern
 
 
 def excludes(matchers: Iterable[Matcher], severity: Severity) -> bool:

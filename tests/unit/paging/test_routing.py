@@ -79,6 +79,22 @@ def test_what_is_no_matcher_is_refused(text: str) -> None:
         parse_matchers(text)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a|a)*b", "(a+)+b", "(?:a|aa)+b", "(.*a){12}b", ".*a.*a.*a.*a.*a.*b", "(a|b){2,}", "a{2,}b{3,}c*d*e*f*"],
+)
+def test_an_expression_that_may_take_for_ever_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"for ever|repetition inside a repetition"):
+        parse_matchers(f'service=~"{pattern}"')
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(wallet|pay.*)-eu", "[*+)]*x", "a\\\\)*", ".*x.*y.*z.*", "(a|b)?c", "\\\\Q(*+)*\\\\E.*"]
+)
+def test_usual_expressions_are_not(pattern: str) -> None:
+    assert len(parse_matchers(f'service=~"{pattern}"')) == 1
+
+
 @pytest.mark.parametrize("value", ["money", 'a"b', "a\\b", "a\nb", "", "a, b}"])
 def test_a_matcher_reads_what_it_writes(value: str) -> None:
     made = Matcher("team", "=", value)
