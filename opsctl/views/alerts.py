@@ -88,7 +88,7 @@ def _made(
     incident: str = "",
     closed: datetime | None = None,
 ) -> AlertRow:
-    labels = labels_of(alert, routing.namespace)
+    labels = _labels(alert, routing.namespace)
     choice = choose(labels, routing, at)
     of_group = alert.rule_uid.removeprefix(GROUP) if alert.members else ""
     silences = tuple(
@@ -107,6 +107,14 @@ def _made(
         silences=tuple(sorted(silences, key=lambda one: one.ends, reverse=True)),
         closed=closed,
     )
+
+
+def _labels(alert: Alert, namespace: str) -> dict[str, str]:
+    """What matchers see; of a group of several only what all of its alerts have for certain."""
+    labels = labels_of(alert, namespace)
+    if len(alert.members) < 2:
+        return labels
+    return {name: labels[name] for name in (*dict(alert.identity), "alertname", "rule_uid", "severity", "namespace")}
 
 
 def inactive_row(rule: Rule, routing: Routing, at: datetime) -> AlertRow:
@@ -240,6 +248,8 @@ def silence_body(silence: Silence, rows: Sequence[AlertRow], at: datetime) -> di
 def effect(row: AlertRow) -> str:
     """What a silence that begins does to an alert, in words."""
     name = f"{row.alert.rule_name} on {row.alert.service}" if row.alert.service else row.alert.rule_name
+    if len(row.alert.members) > 1:
+        name += f" (stands for {len(row.alert.members)} alerts: silent when each of them is)"
     if row.told:
         return f"{row.incident} {name}: {to_words(row.to)} was told; it is not repeated, and resolved when it is over"
     return f"{name}: {row.state}; {to_words(row.to)} is not told"

@@ -316,3 +316,21 @@ def test_a_silence_is_written_listed_and_ended(world: World, capsys: pytest.Capt
     assert document(capsys, "alert", "silence", "ls")["silences"] == []
     assert main(["alert", "silence", "end", row["id"]]) == 0
     assert "is over since" in told(capsys)
+
+
+def test_a_group_is_not_said_to_be_silenced_by_what_fits_one_of_its_alerts(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A silence of one part leaves the group's incident open and told, and `alert silence -n` does not promise more."""
+    world.configure(GROUPED)
+    world.broken = [{"service": "wallet", "part": part} for part in ("db", "queue")]
+    assert main(["check", "--notify"]) == 1
+    words = ["--for", "2h", "--reason", "CHG-9", "--from", "1h", "-n"]
+    capsys.readouterr()
+    assert main(["alert", "silence", "-l", "part=db", *words]) == 0
+    assert "0 of 1 alerts would be silenced now" in told(capsys)
+    assert main(["alert", "silence", "-l", "service=wallet", *words]) == 0
+    assert "stands for 2 alerts" in told(capsys)
+    world.silences(entry("[part=db]"))
+    assert main(["check", "--notify"]) == 1
+    assert [status for _, status in world.incidents()] == ["triggered"]
