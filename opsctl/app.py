@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from opsctl.adapters.clock import SystemClock
 from opsctl.core.catalogue import Catalogue
 from opsctl.core.signals import Signal
-from opsctl.errors import ConfigError, OpsctlError, UsageError
-from opsctl.files.context import Backend, Basic, Bearer, ContextSettings
+from opsctl.errors import ConfigError, UsageError
+from opsctl.files.context import Backend, ContextSettings
+from opsctl.files.endpoints import endpoint
 from opsctl.files.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -266,9 +266,10 @@ class Composition:
     def runbook_world(self, person: Person, book: Runbook) -> RunbookWorld:
         """What a run of that runbook acts through; its secrets are read when a step needs them."""
         from opsctl.adapters.steps import Steps
+        from opsctl.files.endpoints import runbook_secret
         from opsctl.runner import World as RunbookWorld
 
-        steps = Steps(lambda: self.promql, self.clock, lambda name: _runbook_secret(book, name, self.env))
+        steps = Steps(lambda: self.promql, self.clock, lambda name: runbook_secret(book, name, self.env))
         return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
 
     def close(self) -> None:
@@ -321,53 +322,6 @@ class Composition:
         from opsctl.adapters.journal.page_times import page_times
 
         return page_times(self._journal, since)
-
-
-def endpoint(backend: Backend, env: Mapping[str, str], *, token: str = "Bearer") -> Endpoint:
-    """Where a backend is; its credential is read when the first request needs it. `token` is a token's scheme."""
-    from opsctl.http import Endpoint
-
-    return Endpoint(
-        url=backend.url,
-        headers=backend.headers,
-        ca_file=str(backend.ca_file) if backend.ca_file else None,
-        authorization=_authorization(backend, env, token),
-        allow_http=backend.allow_http,
-    )
-
-
-def _authorization(backend: Backend, env: Mapping[str, str], token: str) -> Callable[[], str] | None:
-    from opsctl.files.secrets import resolve
-
-    match backend.credentials:
-        case None:
-            return None
-        case Bearer(secret):
-            return lambda: f"{token} {_token(token, resolve(secret, env))}"
-        case Basic(user, secret):
-            return lambda: "Basic " + base64.b64encode(f"{user}:{resolve(secret, env)}".encode()).decode()
-
-
-def _token(scheme: str, value: str) -> str:
-    """An API key may be kept as `id:key`, the way Elasticsearch shows it; it is sent in base64."""
-    return base64.b64encode(value.encode()).decode() if scheme == "ApiKey" and ":" in value else value
-
-
-def _runbook_secret(book: Runbook, name: str, env: Mapping[str, str]) -> str:
-    from opsctl.files.context import Secret
-    from opsctl.files.secrets import resolve
-
-    secret = next((one for one in book.secrets if one.name == name), None)
-    if secret is None:
-        raise OpsctlError(f"runbook {book.id} has no secret {name}")
-    origin = str(book.origin)
-    match secret.source:
-        case "token_file":
-            return resolve(Secret("file", str(Path(book.origin.path).parent / secret.reference), origin=origin), env)
-        case "token_command":
-            return resolve(Secret("command", secret.reference, origin=origin), env)
-        case _:
-            return resolve(Secret("env", secret.reference, origin=origin), env)
 
 
 def _say(line: str) -> None:

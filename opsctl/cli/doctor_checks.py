@@ -205,7 +205,7 @@ def asked(name: str, ask: Callable[[], Probe]) -> Iterator[Finding]:
 
 def _zipkin(composition: Composition, backend: Backend, env: Mapping[str, str], timeout: float) -> Probe:
     from opsctl.adapters.probe import probe
-    from opsctl.app import endpoint
+    from opsctl.files.endpoints import endpoint
 
     return probe("zipkin", endpoint(backend, env), timeout, composition.clock.now, path="/api/v2/services")
 

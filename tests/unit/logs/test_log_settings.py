@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from opsctl.app import endpoint
 from opsctl.errors import ConfigError
 from opsctl.files.context import Backend, Basic, Bearer, Secret
+from opsctl.files.endpoints import endpoint
 from opsctl.files.settings import Settings, load_settings
 
 SECTION = '[contexts.t]\n[contexts.t.elasticsearch]\nurl = "http://127.0.0.1:9200"\n'
