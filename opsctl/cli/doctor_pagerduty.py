@@ -64,5 +64,7 @@ def _services(state: AccountState) -> Iterator[Finding]:
     if missing:
         what = f"no service has the routing key of {some(missing)}: maintenance windows are not seen for it"
         yield warn("pagerduty services", what, "fine for the key of an event orchestration; else check the key")
+    for warning in state.warnings:
+        yield warn("pagerduty services", warning, "change the service's settings at PagerDuty")
     for key, window in state.maintenance.items():
         yield warn("pagerduty services", f"{key}: {window}", "nobody is paged until then")

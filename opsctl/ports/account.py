@@ -51,6 +51,7 @@ class AccountState:
 
     `sender` is the user's name, "" where nobody has that address, None where that could not be read. `services`:
     routing key's name → service, "" where none was found. `maintenance`: routing key's name → the window in words.
+    `warnings` are services whose pages open nothing, or late.
     """
 
     problem: str | None = None
@@ -58,6 +59,7 @@ class AccountState:
     sender: str | None = None
     services: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     maintenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
 
 
 class Account(Protocol):

@@ -54,12 +54,14 @@ class PagerDutyAccount:
             return AccountState(str(wrong_services), wrong_services.refused, sender)
         found = {name: place.name for name, place in self._services.places.items()}
         services = {name: found.get(name, "") for name in self._keys.names}
+        places = {place.id: place for place in self._services.places.values()}
+        warnings = tuple(f"{place.name} {place.warning}" for place in places.values() if place.warning)
         try:
             windows = self._services.maintenance(budget)
         except Unanswered as wrong:
             return AccountState(str(wrong), wrong.refused, sender, services)
         maintenance = {name: windows[name] for name in self._keys.names if name in windows}
-        return AccountState(None, False, sender, services, maintenance)
+        return AccountState(None, False, sender, services, maintenance, warnings)
 
     def close(self) -> None:
         """Drop connections."""

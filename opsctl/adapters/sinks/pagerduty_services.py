@@ -31,6 +31,7 @@ class Place:
     policy: str = ""
     policy_name: str = ""
     policy_url: str = ""
+    warning: str = ""  # why its pages open nothing, or late
 
 
 class Services:
@@ -149,7 +150,19 @@ def _place(service: Resource, integration: Resource) -> Place:
         text_of(policy, "id"),
         text_of(policy, "summary"),
         text_of(policy, "html_url"),
+        _warning(service),
     )
+
+
+def _warning(service: Resource) -> str:
+    if text_of(service, "status") == "disabled":
+        return "is disabled: its events open nothing"
+    pause = service.get("auto_pause_notifications_parameters")
+    if isinstance(pause, Mapping) and pause.get("enabled") is True:
+        seconds = pause.get("timeout")
+        told = f" for {seconds} s" if isinstance(seconds, int) else ""
+        return f"holds back what may end by itself{told} (auto-pause): pages are late, and not visible meanwhile"
+    return ""
 
 
 def _end(window: Resource) -> datetime:
