@@ -39,12 +39,12 @@ class SilenceFile:
 
     def read(self) -> tuple[Silence, ...]:
         """Every silence; none where there is no file yet."""
-        return load_silences(self.path, self.namespace, self.catalogue) if self.path.exists() else ()
+        return load_silences(self.path, self.namespace, self.catalogue) if self._there() else ()
 
     def with_one_more(self, silence: Silence) -> str:
         """The file's text with one entry more."""
         before = self.read()
-        if not before and not self.path.exists():
+        if not before and not self._there():
             text = HEAD + entry_text(silence, "  ")
         else:
             text = _appended(self._text(), silence)
@@ -64,6 +64,15 @@ class SilenceFile:
                 write_whole(self.path, make().encode(), keep_mode=True)
         except OSError as wrong:
             raise Refused(f"{self.path} cannot be written: {os_words(wrong)}") from None
+
+    def _there(self) -> bool:
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # reading says what is wrong
+        return True
 
     def _text(self) -> str:
         try:

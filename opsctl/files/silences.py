@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,8 +38,10 @@ _EXAMPLE = "2026-05-01T03:00:00Z"
 
 def load_silences(path: Path, namespace: str, catalogue: Catalogue) -> tuple[Silence, ...]:
     """Every silence of a file, also those that are over; ConfigError(s) with each wrong place."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise ConfigError(str(path), None, "expected a file")  # a pipe would be waited for
+    with suppress(OSError):  # reading says what is wrong
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ConfigError(str(path), None, "expected a file")  # a pipe would be waited for
     return parse_silences(read_text(path), str(path), namespace, catalogue)
 
 

@@ -252,6 +252,22 @@ def test_a_link_leads_to_the_file_still(tmp_path: Path) -> None:
     assert "s-new" in (tmp_path / "real.yaml").read_text()
 
 
+def test_a_link_that_leads_nowhere_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "silences.yaml").symlink_to("later.yaml")
+    made = file(tmp_path, None)
+    assert made.read() == ()
+    made.write(lambda: made.with_one_more(new()))
+    assert "s-new" in (tmp_path / "later.yaml").read_text()
+
+
+def test_what_cannot_be_looked_at_is_no_empty_file(tmp_path: Path) -> None:
+    """A link in a circle: an error of the configuration, not "there is none yet"."""
+    (tmp_path / "silences.yaml").symlink_to("silences.yaml")
+    made = file(tmp_path, None)
+    with pytest.raises(OpsctlError, match="cannot be read: Too many levels"):
+        made.read()
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     made = SilenceFile(tmp_path / "no" / "silences.yaml", "prod", CATALOGUE)
     with pytest.raises(Refused, match="cannot be written: No such file or directory"):
