@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opsctl.cli.frame import Frame, frame, write_json
-from opsctl.cli.options import Json, Output, Timeout, chosen_output, moment, timeout_seconds
+from opsctl.cli.options import Json, Output, chosen_output, moment, timeout_seconds
 from opsctl.errors import AuthError, ExitCode, UnknownError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def show(
         typer.Argument(metavar="[SERVICE|TEAM]...", help="Names or globs; default: every routing key."),
     ] = None,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="RFC 3339, unix seconds, or a duration ago.")] = "now",
-    timeout: Timeout = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", help="For everything together, such as 5s; default 10s.")
+    ] = None,
     output: Output = None,
     json: Json = False,
 ) -> None:
