@@ -135,6 +135,13 @@ def test_a_damaged_journal_is_said_and_stays_where_it_is(home: Path, capsys: pyt
     assert files(home) == before
 
 
+def test_a_state_directory_that_cannot_be_looked_into_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not taken for a first run, in which every page is new."""
+    (home / "state").write_text("a file")
+    assert main(DRY) == 5
+    assert "cannot be read: Not a directory" in capsys.readouterr().err
+
+
 def test_without_notify_it_is_a_usage_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-n"]) == 2
     assert "--dry-run prints what --notify would send: add --notify" in capsys.readouterr().err

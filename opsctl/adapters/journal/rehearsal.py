@@ -24,7 +24,7 @@ class Rehearsal(SqliteJournal):
     def _first_open(self) -> sqlite3.Connection:
         db = _connect(MEMORY)
         try:
-            if os.path.exists(self.path):
+            with contextlib.suppress(FileNotFoundError):  # a first run
                 _copy(self.path, db)
             _migrate(db, self.now())
             self._check_namespace(db)
@@ -53,9 +53,9 @@ def _copy(path: str, db: sqlite3.Connection) -> None:
     that nobody has open is read as one that does not change, and again if it changed all the same.
     """
     for _ in range(_TRIES):
+        before = os.stat(path)
         if os.path.exists(f"{path}-wal"):
             break
-        before = os.stat(path)
         _read(f"file:{quote(path)}?mode=ro&immutable=1", db)
         after = os.stat(path)
         if (before.st_mtime_ns, before.st_size, before.st_ino) == (after.st_mtime_ns, after.st_size, after.st_ino):
