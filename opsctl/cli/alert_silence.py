@@ -191,6 +191,10 @@ def _print_new(run: Frame, file: SilenceFile, made: Silence) -> None:
     now = run.composition.clock.now()
     sys.stdout.write("".join(f"{_clean(line)}\n" for line in entry_text(made).splitlines()))
     _, rows = known_alerts(run, now)
+    problem = run.composition.journal().problem
+    if problem:
+        run.say(_clean(f"what fires is not known: {problem}"))
+        return
     found = matching(rows, made.matchers)
     when = "now" if made.active(now) else "when it begins" if now < made.starts else "in its hours"
     head = f"{len(found)} of {len(rows)} alerts would be silenced {when}" + (":" if found else "")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from opsctl.adapters.journal import open_journal
+from opsctl.app import compose
 from opsctl.cli.main import main
 from opsctl.core.routing import Route, Routing
 from opsctl.core.slo import Severity
@@ -422,3 +423,25 @@ def test_schemas_are_printed(world: World, told: Told) -> None:
         found[" ".join(flags)] = json.loads(told()[0])
     assert "contexts" in found[""]["properties"]
     assert "silences" in found["--silences"]["properties"]
+
+
+def test_what_fires_is_not_claimed_where_the_journal_cannot_be_read(world: World, told: Told) -> None:
+    """A silence can be written all the same: it is for the runs to come."""
+    world.write("opsctl.toml", CONFIG.replace('"state"', '"a.rules.yaml"'))
+    assert world.run(*SILENCE) == 0
+    err = told()[1]
+    assert "what fires is not known: " in err
+    assert "would be silenced" not in err
+    assert "CHG-7" in world.text()
+    assert world.run("alert", "ls") == 5
+
+
+def test_a_process_that_stays_reads_silences_anew(world: World) -> None:
+    """`opsctl watch` composes once: each run asks for the routing, and hears of what was written meanwhile."""
+    composition = compose(world.folder / "opsctl.toml", None, clock=world.clock)
+    assert composition.routing.silences == ()
+    world.run(*SILENCE)
+    assert [one.reason for one in composition.routing.silences] == ["CHG-7"]
+    world.write("silences.yaml", "silences: [")
+    routing = composition.routing
+    assert (routing.silences, len(routing.problems)) == ((), 1)
