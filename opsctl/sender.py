@@ -22,6 +22,7 @@ from opsctl.core.events import encode, minimal
 from opsctl.core.frozen import dataclass
 from opsctl.core.lanes import Lanes
 from opsctl.core.outbox import Dropped, OutboxRow, Priority, RowState, due_at, heads, next_row, triage, wait_seconds
+from opsctl.core.planning import REFUSED_AGAIN
 from opsctl.core.routing import split_target
 from opsctl.errors import Refused
 from opsctl.ports import Clock, Delivery, Outbox, Sink, SinkEvent, Sinks
@@ -236,6 +237,8 @@ class _Drain:
     def _after(self, row: OutboxRow, delivery: Delivery, at: datetime) -> OutboxRow:
         row = replace(row, last_status=delivery.status, last_error=delivery.message)
         match delivery.outcome:
+            case "accepted" | "permanent" if row.priority == Priority.SWEEP:
+                return self._swept(row, delivery, at)
             case "accepted":
                 return replace(row, state=RowState.ACCEPTED, via=row.via or row.route, last_error="")
             case "retry":
@@ -245,6 +248,20 @@ class _Drain:
                 return replace(row, minimal=True, due=at)
             case "permanent":
                 return self._elsewhere(row, at)
+
+    def _swept(self, row: OutboxRow, delivery: Delivery, at: datetime) -> OutboxRow:
+        """A new journal does not know where an incident went: its sweep asks every fallback, and again if refused."""
+        if delivery.outcome == "permanent":
+            return replace(row, due=at + REFUSED_AGAIN)
+        later = self._fallbacks_after(row)
+        if later:
+            return replace(row, via=later[0], due=at)
+        return replace(row, state=RowState.ACCEPTED, via=row.via or row.route, last_error="")
+
+    def _fallbacks_after(self, row: OutboxRow) -> list[str]:
+        route = row.via or row.route
+        chain = [one for one in self.sinks.fallbacks if one != row.route]
+        return chain[chain.index(route) + 1 :] if route in chain else chain
 
     def _elsewhere(self, row: OutboxRow, at: datetime) -> OutboxRow:
         """The next fallback, in full again; dead when there is none. Only a trigger has another place than its own:
@@ -257,8 +274,7 @@ class _Drain:
         self.problems.append(f"{route.rstrip('/')} refused {_name(row)}: {row.last_error}")
         if row.action != "trigger":
             return replace(row, state=RowState.DEAD)
-        chain = [one for one in self.sinks.fallbacks if one != row.route]
-        later = chain[chain.index(route) + 1 :] if route in chain else chain
+        later = self._fallbacks_after(row)
         if not later:
             return replace(row, state=RowState.DEAD)
         return replace(row, via=later[0], minimal=False, due=at)

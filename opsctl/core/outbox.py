@@ -92,6 +92,13 @@ def triage(rows: Iterable[OutboxRow], now: datetime) -> tuple[Dropped, ...]:
     """The unfinished rows that must not be sent any more; `rows` are all unfinished ones, oldest first."""
     dropped: list[Dropped] = []
     for queue in by_key(rows).values():
+        triggered = max((row.id for row in queue if row.action == "trigger"), default=0)
+        dropped.extend(
+            Dropped(row, RowState.SUPERSEDED, "a sweep, and its rule fires again")
+            for row in queue
+            if row.priority == Priority.SWEEP and row.id < triggered
+        )
+        queue = [row for row in queue if row.priority != Priority.SWEEP]
         for episode in dict.fromkeys(row.episode for row in queue):
             dropped.extend(_triage_episode([row for row in queue if row.episode == episode], now))
     return tuple(dropped)
@@ -118,7 +125,8 @@ def _triage_episode(rows: list[OutboxRow], now: datetime) -> list[Dropped]:
             case "note":
                 out.extend([Dropped(row, RowState.SUPERSEDED, "a note, too old")] if late else [])
             case "resolve":
-                out.extend(_needless_resolve(row, unsent=unsent, late=late))
+                needless = unsent and not row.attempted
+                out.extend([Dropped(row, RowState.SUPERSEDED, "its trigger never left")] if needless else [])
     return out
 
 
@@ -130,14 +138,6 @@ def _late_trigger(row: OutboxRow, *, over: bool, late: bool) -> Dropped | None:
     if late:
         return Dropped(row, RowState.DEAD, f"not accepted in {row.attempts} attempts, and over now", loud=True)
     return None  # the outcome of an attempt is unknown: trigger and resolve both go
-
-
-def _needless_resolve(row: OutboxRow, *, unsent: bool, late: bool) -> list[Dropped]:
-    if unsent and not row.attempted:
-        return [Dropped(row, RowState.SUPERSEDED, "its trigger never left")]
-    if row.priority == Priority.SWEEP and late:
-        return [Dropped(row, RowState.SUPERSEDED, "a sweep of a new journal, too old")]
-    return []
 
 
 def _late_acknowledge(row: OutboxRow, *, over: bool, late: bool) -> list[Dropped]:

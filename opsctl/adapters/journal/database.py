@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from opsctl.adapters.journal import locks
+from opsctl.adapters.journal.beside import note_unwritten, read_mark
 from opsctl.adapters.journal.rows import micros
 from opsctl.adapters.journal.schema import BASE, MIGRATIONS
 from opsctl.errors import ActionError, ConfigError
@@ -98,7 +99,7 @@ class Database:
         try:
             return self._open_file()
         except NewerJournal as newer:
-            return self._memory(str(newer))
+            return self._beside(str(newer))
         except (sqlite3.DatabaseError, OSError) as wrong:
             return self._replace(wrong)
 
@@ -113,14 +114,26 @@ class Database:
             os.close(handle)
         if not found.st_size:  # nothing was ever written to it
             _sync_entry(self.folder)
+        mark = read_mark(self.folder)  # first: another run may be writing both
         db = _connect(self.path)
         try:
             _migrate(db, self.now())
             self._check_namespace(db)
+            self._check_mark(db, mark)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _check_mark(self, db: sqlite3.Connection, mark: int) -> None:
+        row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+        gone = mark - (row["seq"] if row else 0)
+        if gone > 0:
+            runs = "the last run is" if gone == 1 else f"the last {gone} runs are"
+            self.problem = (
+                f"{runs} missing from journal {self.path} (was it restored, cut or deleted?): "
+                "a page that was not sent by then may be lost"
+            )
 
     def _check_namespace(self, db: sqlite3.Connection) -> None:
         row = db.execute("SELECT value FROM meta WHERE name = 'namespace'").fetchone()
@@ -149,7 +162,7 @@ class Database:
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._db.close()
         if self.path == MEMORY or isinstance(wrong, OSError) or code in _UNWRITABLE:
-            return self._memory(f"journal {self.path} cannot be written: {_reason(wrong)}")
+            return self._beside(f"journal {self.path} cannot be written: {_reason(wrong)}")
         if code not in _CORRUPT and not isinstance(wrong, Damaged):
             raise wrong
         return self._begin_again(wrong)
@@ -163,9 +176,18 @@ class Database:
             _sync_entry(Path(aside))
             db = self._open_file()
         except (sqlite3.DatabaseError, OSError) as worse:
-            return self._memory(f"journal {self.path} is corrupt and cannot be replaced: {_reason(worse)}")
-        self.problem = f"journal was corrupt ({_reason(wrong)}): moved to {aside}, a new one was begun"
+            return self._beside(f"journal {self.path} is corrupt and cannot be replaced: {_reason(worse)}")
+        self.problem = (
+            f"journal was corrupt ({_reason(wrong)}): moved to {aside}, a new one was begun; "
+            "a page that was not sent by then may be lost"
+        )
         return db
+
+    def _beside(self, problem: str) -> sqlite3.Connection:
+        """In memory, beside a file that others may write again."""
+        if self.path != MEMORY:
+            note_unwritten(self.folder)
+        return self._memory(problem)
 
     def _memory(self, problem: str) -> sqlite3.Connection:
         self.problem = f"{problem}; this run keeps its journal in memory"

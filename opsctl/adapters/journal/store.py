@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from opsctl.adapters.journal.database import Damaged
+from opsctl.adapters.journal.beside import forget_unwritten, was_unwritten, write_mark
+from opsctl.adapters.journal.database import MEMORY, Damaged
 from opsctl.adapters.journal.incidents import CONFIRM_WITHIN, IncidentTable
 from opsctl.adapters.journal.outbox import keep_unheard
 from opsctl.adapters.journal.rows import (
@@ -87,11 +88,30 @@ class SqliteJournal(IncidentTable):
 
     def commit(self, run: RunRecord, facts: Sequence[Fact] = (), cycle: Cycle | None = None) -> Committed:
         """One transaction: the run, its verdicts, the facts, and with a cycle the alerts and what must be sent."""
-        return self.write(lambda db: self._commit(db, run, facts, cycle))
+        if cycle is None:
+            return self.write(lambda db: self._commit(db, run, facts, None))
+        beside = self.path != MEMORY and was_unwritten(self.folder)
+        committed = self.write(lambda db: self._commit(db, run, facts, cycle, beside=beside))
+        if self.path != MEMORY:
+            write_mark(self.folder, committed.run)
+            if beside and run.full:
+                forget_unwritten(self.folder)
+        return committed
 
-    def _commit(self, db: sqlite3.Connection, run: RunRecord, facts: Sequence[Fact], cycle: Cycle | None) -> Committed:
+    def _commit(
+        self,
+        db: sqlite3.Connection,
+        run: RunRecord,
+        facts: Sequence[Fact],
+        cycle: Cycle | None,
+        *,
+        beside: bool = False,
+    ) -> Committed:
+        """`beside`: a run had to do without this file, and what it sent is not in it."""
         now = self.now()
         sweep = cycle is not None and not db.execute("SELECT 1 FROM runs WHERE full AND notify LIMIT 1").fetchone()
+        if beside:
+            db.execute(_IN_DOUBT)
         number = _write_run(db, run)
         for verdict in run.verdicts:
             _write_verdict(db, verdict, run.at, number)
@@ -106,12 +126,13 @@ class SqliteJournal(IncidentTable):
             cycle,
             namespace=self.namespace,
             next_episode=_next_episode(db),
-            sweep=sweep,
+            sweep=sweep or beside,
             closings=self.closings_in(db, now - CONFIRM_WITHIN),
             leaving=self.leaving_in(db),
         )
         self._record(db, made, cycle, number, now)
-        keep_unheard(db, made.problems, now)
+        own = (self.problem,) if self.problem and self.path != MEMORY else ()
+        keep_unheard(db, (*own, *made.problems), now)
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
 
@@ -133,6 +154,8 @@ class SqliteJournal(IncidentTable):
         return dropped
 
 
+_IN_DOUBT = """
+UPDATE outbox SET state = 'attempted', attempts = 1 WHERE action = 'trigger' AND state = 'queued' AND attempts = 0"""
 _OLD = (
     "DELETE FROM outbox WHERE ended < ?",
     "DELETE FROM timeline WHERE episode IN (SELECT episode FROM episodes WHERE resolved < ?)",

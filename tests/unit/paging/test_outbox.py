@@ -115,10 +115,15 @@ def test_a_repeat_behind_a_trigger_that_did_not_leave_is_superseded() -> None:
     assert ends([row(2, repeat=1)], 61) == []
 
 
-def test_an_old_acknowledgement_is_reported_and_an_old_sweep_is_not() -> None:
+def test_an_old_acknowledgement_is_reported() -> None:
     assert ends([row(1, "acknowledge")], 61) == [(1, RowState.NEVER_DELIVERED)]
-    dropped = triage([row(1, "resolve", episode=0, priority=Priority.SWEEP)], T0 + minutes(61))
-    assert [(drop.state, drop.loud) for drop in dropped] == [(RowState.SUPERSEDED, False)]
+
+
+def test_a_sweep_waits_as_long_as_it_must_unless_its_rule_fires_again() -> None:
+    sweep = row(1, "resolve", episode=0, priority=Priority.SWEEP)
+    assert triage([sweep], T0 + minutes(60 * 24)) == ()
+    [drop] = triage([sweep, row(2)], T0)
+    assert (drop.row.id, drop.state, drop.loud) == (1, RowState.SUPERSEDED, False)
 
 
 def test_a_resolve_of_a_real_incident_never_lapses() -> None:
