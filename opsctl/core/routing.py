@@ -55,7 +55,7 @@ class Matcher:
 
 @lru_cache(maxsize=1024)
 def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL | re.ASCII)
+    return re.compile(pattern, re.ASCII)  # as in Alertmanager a dot takes no line end
 
 
 @dataclass(frozen=True, slots=True)
