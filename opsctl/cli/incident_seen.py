@@ -71,6 +71,6 @@ def glance_at(run: Frame, journal: Journal, incidents: Sequence[Incident], *, of
     clock = run.composition.clock
     look = glance(run.composition.sinks.readers, journal, told, clock, GLANCE_SECONDS)
     for problem in look.problems:
-        run.warn(clean(f"opsctl: {problem}; what follows is what the journal knows"))
+        run.warn(clean(f"opsctl: {problem}; the rest is what the journal knows"))
     answered = tuple(name for name, seen in look.seen.items() if seen.incidents or seen.absent or not seen.problem)
     return Glance(beside(told, look.seen, clock.now()), answered, look.problems)

@@ -84,7 +84,14 @@ def test_a_service_without_alerts_shows_the_key_on_the_incident() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"status": "odd"}, {"created_at": "yesterday"}, {"created_at": None}, {"id": 7}, {"id": ""}],
+    [
+        {"status": "odd"},
+        {"created_at": "yesterday"},
+        {"created_at": None},
+        {"created_at": "0001-01-01T00:00:00+14:00"},
+        {"id": 7},
+        {"id": ""},
+    ],
     ids=str,
 )
 def test_an_incident_that_makes_no_sense_is_left_out_and_the_list_is_not_whole(changes: dict[str, Any]) -> None:
@@ -128,3 +135,19 @@ def test_doctors_question_names_services_that_open_nothing_or_late() -> None:
         "Core is disabled",
         "Money holds back what may end by itself for 300 s (auto-pause)",
     ]
+
+
+def test_half_characters_cost_no_look_and_can_be_written_down() -> None:
+    """JSON may hold them; a URL and a journal cannot."""
+    half = "\ud800"
+    by = {"type": "user_reference", "summary": f"Ann{half}\n\x1b[31m"}
+    odd = incident(id=f"Q{half}", html_url=f"https://x/{half}", last_status_change_by=by)
+    alerts = {"alerts": [alert("a") | {"body": {"details": {"namespace": half, "rule_uid": half, "rule": half}}}]}
+    answers = {"/incidents": {"incidents": [odd]}, "/incidents/Q%3F/alerts": alerts}
+    with scripted(answers) as (reader, _):
+        seen = reader.look([], {})
+    assert seen.problem is None
+    one = seen.incidents[key_of("a")]
+    assert (one.id, one.url, one.who) == ("Q?", "https://x/?", "Ann? \x1b[31m")
+    assert one.origin is not None
+    assert (one.origin.namespace, one.origin.rule_uids) == ("?", ("?",))

@@ -50,6 +50,9 @@ class PagerDutyReader:
             work.run(keys, timeout_seconds)
         except Unanswered as wrong:
             work.failed(wrong)
+        except Exception as wrong:  # noqa: BLE001 - a page must outlive any fault of a look
+            work.whole = False
+            work.failed(Unanswered(f"the look ended early: {type(wrong).__name__}: {wrong}"))
         return work.seen()
 
     def close(self) -> None:
@@ -243,4 +246,5 @@ def _who(incident: Resource, status: str) -> tuple[str, bool]:
         if acknowledgements:
             by = acknowledgements[-1].get("acknowledger")
     person = text_of(by, "type") in _PEOPLE
-    return (text_of(by, "summary") or text_of(by, "name") or "a person", True) if person else ("", False)
+    name = " ".join((text_of(by, "summary") or text_of(by, "name")).split())
+    return (name or "a person", True) if person else ("", False)

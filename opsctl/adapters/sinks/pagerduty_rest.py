@@ -203,12 +203,12 @@ def of_id(path: str, id_: str) -> str:
 
 
 def text_of(resource: object, *names: str) -> str:
-    """The text at a path of names; "" where it is none."""
+    """The text at a path of names; "" where it is none. Half characters, which no file can hold, are replaced."""
     for name in names:
         if not isinstance(resource, Mapping):
             return ""
         resource = resource.get(name)
-    return resource if isinstance(resource, str) else ""
+    return resource.encode("utf-8", "replace").decode() if isinstance(resource, str) else ""
 
 
 def items_of(resource: Resource, name: str) -> tuple[Resource, ...]:
@@ -221,6 +221,6 @@ def time_of(resource: object, *names: str) -> datetime | None:
     """The time at a path of names, in UTC; None where it is none."""
     try:
         at = datetime.fromisoformat(text_of(resource, *names))
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
