@@ -306,11 +306,11 @@ class Composition:
         before.close()
 
     def mend_journal(self) -> bool:
-        """Open the journal's file again; false, and nothing changes, where that is not to be had."""
+        """Open the journal's file again, whatever is said of it; false, and nothing changes, where there is none."""
         from opsctl.adapters.journal import open_journal
 
         fresh = open_journal(self.context.state_dir, self.context.namespace, self.clock)
-        if fresh.problem is not None:
+        if fresh.path == ":memory:":
             fresh.close()
             return False
         self._journal.close()

@@ -95,14 +95,21 @@ class Telemetry:
         self._parents: list[Any] = [_outer(env)]
 
     @contextmanager
-    def span(self, name: str, attributes: Attributes | None = None) -> Iterator[Callable[[Attributes], None]]:
-        """A span of the main thread; questions asked meanwhile are its children. Yields what adds attributes."""
+    def span(
+        self, name: str, attributes: Attributes | None = None, *, alone: bool = False
+    ) -> Iterator[Callable[[Attributes], None]]:
+        """A span of the main thread; questions asked meanwhile are its children. Yields what adds attributes.
+
+        `alone` begins a trace of its own: one run of a process that goes on for months.
+        """
         if self._tracer is None:
             yield lambda more: None
             return
         from opentelemetry import trace
+        from opentelemetry.context import Context
 
-        span = self._tracer.start_span(name, context=self._parents[-1], attributes=dict(attributes or {}))
+        above = Context() if alone else self._parents[-1]
+        span = self._tracer.start_span(name, context=above, attributes=dict(attributes or {}))
         self._parents.append(trace.set_span_in_context(span, self._parents[-1]))
         try:
             yield lambda more: span.set_attributes(dict(more))

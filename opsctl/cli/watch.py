@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,14 @@ from opsctl.core.windows import format_duration
 from opsctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from opsctl.adapters.listener import Page
     from opsctl.app import Composition
+    from opsctl.daemon.configuration import Configuration
     from opsctl.daemon.health import Patience
+    from opsctl.daemon.log import Log
     from opsctl.daemon.metrics import Numbers
+    from opsctl.daemon.turn import WatchTurn
+    from opsctl.loop import Pulse
 
 SHORTEST = timedelta(seconds=5)
 LONGEST = timedelta(hours=1)
@@ -108,60 +113,82 @@ class _Stop:
 
 def serve(run: Frame, flags: Flags) -> None:
     """Work until a signal ends it."""
-    from importlib.metadata import version
-
-    from prometheus_client import disable_created_metrics
-
     from opsctl.app import listen, service_manager
-    from opsctl.daemon.configuration import Configuration
-    from opsctl.daemon.log import Log
-    from opsctl.daemon.metrics import Numbers
-    from opsctl.daemon.pages import pages
-    from opsctl.daemon.turn import WatchTurn
-    from opsctl.loop import Grid, Loop, Pulse, Waiter, splay_of
+    from opsctl.loop import Grid, Loop, Waiter, splay_of
 
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
     gc.set_threshold(700, 10, 10)  # the entry point spares short commands the collector; this one lives long
-    first, waiter = run.composition, Waiter()
-    clock, context = first.clock, first.context
-    log, pulse = Log(clock, quiet=run.quiet, debug=run.debug), Pulse(clock.monotonic())
-    manager = service_manager(os.environ)
-    stop = _Stop(waiter.wake)
-    numbers = Numbers(context.name, context.namespace, version("opsctl-cli"), flags.interval, pulse, clock.now)
-    first.on_delivery = numbers.delivery
-    configuration = Configuration(first, _reopen(run, first, numbers), notify=flags.notify)
-    turn = WatchTurn(configuration, numbers, log, notify=flags.notify)
+    manager, waiter = service_manager(os.environ), Waiter()
+    daemon, stop = _daemon(run, flags), _Stop(waiter.wake)
+    context, clock = run.composition.context, run.composition.clock
+    listener = None if flags.address is None else listen(*flags.address, daemon.pages)
     grid = Grid(flags.interval, splay_of(f"{context.namespace}/{context.name}", flags.interval))
-
-    def patience() -> Patience:
-        return _patience(configuration.now, flags.interval)
-
-    from opsctl.daemon.health import dead
-
-    found = pages(turn, numbers, pulse, patience, clock)
-    listener = None if flags.address is None else listen(*flags.address, found)
-    stop.install(configuration.force)
+    loop = Loop(grid, clock, daemon.turn, daemon.pulse, waiter.wait, lambda: stop.signal is not None)
+    stop.install(daemon.configuration.force)
     try:
-        log.info(
+        daemon.log.info(
             "watching",
             context=context.name,
             namespace=context.namespace,
-            rules=len(first.rules.rules),
+            rules=len(run.composition.rules.rules),
             interval=format_duration(flags.interval),
             listen=listener.address if listener is not None else NO_LISTENER,
             notify="yes" if flags.notify else "no",
         )
         manager.say("READY=1", f"STATUS=watching context {context.name}", f"MAINPID={os.getpid()}")
-        manager.reassure(lambda: not any(dead(pulse, patience(), clock.monotonic())))
-        Loop(grid, clock, turn, pulse, waiter.wait, lambda: stop.signal is not None).go()
+        manager.reassure(daemon.alive)
+        loop.go()
         stop.raise_again()
     finally:
         stop.restore()
         manager.stopping()
-        log.info("stopping", signal=signal.Signals(stop.signal).name if stop.signal is not None else None)
+        daemon.log.info("stopping", signal=signal.Signals(stop.signal).name if stop.signal is not None else None)
         if listener is not None:
             listener.close()
-        configuration.now.close()
+        daemon.configuration.now.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Daemon:
+    """What works, and what tells of it."""
+
+    log: Log
+    pulse: Pulse
+    configuration: Configuration
+    turn: WatchTurn
+    pages: Mapping[str, Page]
+    alive: Callable[[], bool]
+
+
+def _daemon(run: Frame, flags: Flags) -> _Daemon:
+    """Read everything that a run needs; raises what is wrong with it."""
+    from importlib.metadata import version
+
+    from prometheus_client import disable_created_metrics
+
+    from opsctl.daemon.configuration import Configuration
+    from opsctl.daemon.health import dead
+    from opsctl.daemon.log import Log
+    from opsctl.daemon.metrics import Numbers
+    from opsctl.daemon.pages import pages
+    from opsctl.daemon.turn import WatchTurn
+    from opsctl.loop import Pulse
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
+    first = run.composition
+    clock, context = first.clock, first.context
+    log, pulse = Log(clock, quiet=run.quiet, debug=run.debug), Pulse(clock.monotonic())
+    numbers = Numbers(context.name, context.namespace, version("opsctl-cli"), flags.interval, pulse, clock.now)
+    first.on_delivery = numbers.delivery
+    configuration = Configuration(first, _reopen(run, first, numbers), notify=flags.notify)
+    turn = WatchTurn(configuration, numbers, log, notify=flags.notify)
+
+    def patience() -> Patience:
+        return _patience(configuration.now, flags.interval)
+
+    def alive() -> bool:
+        return not any(dead(pulse, patience(), clock.monotonic()))
+
+    return _Daemon(log, pulse, configuration, turn, pages(turn, numbers, pulse, patience, clock), alive)
 
 
 def _reopen(run: Frame, first: Composition, numbers: Numbers) -> Callable[[], Composition]:

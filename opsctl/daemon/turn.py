@@ -212,5 +212,5 @@ def _phase(composition: Composition) -> AbstractContextManager[Callable[[Attribu
         return nullcontext(lambda more: None)
     rules = len(composition.rules.rules)
     return composition.telemetry.span(
-        "opsctl cycle", {"opsctl.rules": rules, "opsctl.context": composition.context.name}
+        "opsctl cycle", {"opsctl.rules": rules, "opsctl.context": composition.context.name}, alone=True
     )

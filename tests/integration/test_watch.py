@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import math
 import os
 import re
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +24,7 @@ from opsctl.demo.servers.pagerduty import LocalPagerDuty
 from tests.integration.watch_world import Gate, Home, Watch, history, incidents, local_pagerduty, silence
 from tests.servers.build import Missing, server
 from tests.servers.fixtures import StartPrometheus
+from tests.servers.jaeger import Jaeger
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +201,32 @@ def test_a_killed_watch_goes_on_where_it_was(home: Home, pagerduty: LocalPagerDu
     assert incidents(pagerduty) == [("triggered", 1)]
 
 
+def test_a_signal_does_not_wait_for_a_backend_that_hangs(
+    tmp_path: Path, prometheus_port: int, pagerduty: LocalPagerDuty
+) -> None:
+    gate = Gate(prometheus_port)
+    gate.stick()
+    home = Home(tmp_path / "home", gate.port, pagerduty.address)
+    home.configure(home.text.replace('request = "1s"', 'request = "10s"').replace('cycle = "2s"', 'cycle = "30s"'))
+    with Watch(home) as watch:
+        watch.until(lambda: gate.connections, "a question is asked")
+        begun = time.monotonic()
+        assert watch.end() == 143
+        assert time.monotonic() - begun < 2
+
+
+def test_a_run_that_another_process_does_is_skipped_and_said(home: Home, pagerduty: LocalPagerDuty) -> None:
+    with Watch(home) as watch:
+        watch.runs(1)
+        with (home.folder / "state" / "evaluate.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            watch.until(lambda: watch.number("opsctl_cycles_total", outcome="skipped") >= 1, "a run is skipped")
+        assert 'msg="run skipped" reason="another run' in watch.said
+        assert watch.number("opsctl_cycles_failed_in_a_row") == 0
+        watch.runs(1)
+    assert incidents(pagerduty) == [("triggered", 1)]
+
+
 def test_an_interrupt_is_130(home: Home) -> None:
     with Watch(home) as watch:
         assert watch.end(signal.SIGINT) == 130
@@ -218,7 +248,7 @@ def test_what_cannot_be_sent_is_sent_as_soon_as_it_is_due(tmp_path: Path, promet
     with local_pagerduty(tmp_path, faults=faults) as pagerduty:
         home = Home(tmp_path / "home", prometheus_port, pagerduty.address)
         home.configure(home.text.replace('send = "2s"', 'send = "1s"'))
-        with Watch(home, "--interval", "10s") as watch:
+        with Watch(home, "--interval", "6s") as watch:
             watch.until(lambda: watch.number("opsctl_deliveries_total", outcome="retry") == 1, "the first is refused")
             watch.until(lambda: incidents(pagerduty), "the second is taken")
             assert watch.number("opsctl_cycles_total", outcome="completed") == 1
@@ -269,7 +299,7 @@ def test_a_run_that_is_stuck_turns_healthz_red(home: Home) -> None:
 
 def test_a_bug_ends_a_run_and_five_in_a_row_are_not_healthy(home: Home) -> None:
     bug = home.folder / "bug"
-    with Watch(home, launcher=["--bug-while", str(bug)]) as watch:
+    with Watch(home, "--interval", "300ms", launcher=["--bug-while", str(bug)]) as watch:
         watch.runs(1)
         bug.touch()
         watch.until(lambda: watch.health("/healthz")[0] == 503, "it is red")
@@ -333,8 +363,6 @@ def test_a_prometheus_scrapes_it_and_promtool_likes_its_metrics(home: Home, star
 
 
 def _get(url: str) -> str:
-    import urllib.request
-
     with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read().decode())
 
@@ -351,6 +379,25 @@ def test_the_service_manager_hears_ready_alive_and_stopping(home: Home, tmp_path
             said = [manager.recv(4096)]
             while not said[-1].startswith(b"STOPPING=1"):
                 said.append(manager.recv(4096))
+
+
+def test_each_run_is_a_trace_of_its_own(home: Home, jaeger: Jaeger) -> None:
+    """Else one trace would go on for months; its questions are below it."""
+    name = f"opsctl-watch-{os.getpid()}"
+    env = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{jaeger.otlp}/v1/traces", "OTEL_SERVICE_NAME": name}
+    with Watch(home, **env) as watch:
+        watch.runs(3)
+        assert watch.end() == 143
+    url = f"http://127.0.0.1:{jaeger.ports['query']}/api/traces?service={name}&limit=50&operation=opsctl%20cycle"
+    deadline = time.monotonic() + 15
+    while len(found := json.loads(_get(url))["data"] or []) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(found) >= 3
+    for trace in found:
+        (cycle,) = [span for span in trace["spans"] if span["operationName"] == "opsctl cycle"]
+        assert cycle["references"] == []
+        others = [span for span in trace["spans"] if span is not cycle]
+        assert {one["spanID"] for span in others for one in span["references"]} <= {cycle["spanID"]}
 
 
 def test_every_line_that_it_says_is_key_and_value(home: Home) -> None:
