@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from opsctl.adapters.sinks.pagerduty import RoutingKeys
 from opsctl.adapters.sinks.pagerduty_account import PagerDutyAccount
+from opsctl.adapters.sinks.pagerduty_notes import RestNotes
 from opsctl.adapters.sinks.pagerduty_reader import PagerDutyReader
 from opsctl.adapters.sinks.pagerduty_rest import Rest
 from opsctl.adapters.sinks.pagerduty_services import Services
+from opsctl.adapters.sinks.pagerduty_transport import Reply
 from tests.contract.pagerduty_world import ANA, KEYS, TOKEN, key_of
 from tests.servers.misbehaving import Exchange, Misbehaving
 
@@ -151,3 +155,82 @@ def test_half_characters_cost_no_look_and_can_be_written_down() -> None:
     assert (one.id, one.url, one.who) == ("Q?", "https://x/?", "Ann? \x1b[31m")
     assert one.origin is not None
     assert (one.origin.namespace, one.origin.rule_uids) == ("?", ("?",))
+
+
+def test_a_search_that_lags_behind_the_list_does_not_make_an_open_incident_absent() -> None:
+    def behave(exchange: Exchange) -> None:
+        target = exchange.head.split()[1].decode()
+        found = [] if "incident_key" in target else [incident()]
+        document = {"alerts": [alert("a")]} if "/alerts" in target else {"incidents": found, "services": []}
+        exchange.answer(json.dumps(document).encode())
+
+    server = Misbehaving(behave)
+    rest = Rest(lambda: TOKEN, ANA, server.url)
+    seen = PagerDutyReader(rest, Services(rest, RoutingKeys({}))).look([key_of("a")], {})
+    rest.close()
+    server.stop()
+    assert (list(seen.incidents), seen.absent) == ([key_of("a")], frozenset())
+
+
+WORDS = """id status created_at last_status_change_at last_status_change_by type summary name alert_counts all html_url
+incident_key acknowledgements acknowledger alert_key body details namespace rule_uid alerts rule team integration services
+integrations integration_key escalation_policy end_time description incidents maintenance_windows users email oncalls
+escalation_level user schedule start end more notes content enabled timeout auto_pause_notifications_parameters"""
+NAMES = WORDS.split()
+TEXTS = ("opsctl/a", "opsctl/b", "triggered", "resolved", "acknowledged", "Q1", "Q\ud800", "2026-05-01T00:00:00Z", "")
+TEXTS += ("9999-12-31T23:59:59-14:00", "x" * 300, "user_reference", "d" * 32, "\x1b[31m", "../x")
+
+
+class Noise:
+    """A transport whose answers are of the right shape at best, by chance."""
+
+    url = "https://api.example"
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+
+    def request(self, method: str, path: str, secret: str, timeout_seconds: float, **more: Any) -> Reply:
+        luck, member = self.dice.random(), path.rpartition("/")[2]
+        if luck < 0.05:
+            return Reply(None, "no answer")
+        if luck < 0.1:
+            return Reply(self.dice.choice([400, 401, 403, 404, 429, 500]), "HTTP", {"retry-after": "0.001"})
+        make = self.incident if member == "incidents" else self.thing
+        page = {member: [make() for _ in range(self.dice.randrange(4))], "more": self.dice.random() < 0.2}
+        return Reply(200, "", {}, json.dumps(page if luck < 0.9 else self.value()).encode())
+
+    def close(self) -> None:
+        """Nothing to drop."""
+
+    def value(self, depth: int = 0) -> Any:
+        luck = self.dice.random()
+        if depth > 4 or luck < 0.35:
+            return self.dice.choice(TEXTS)
+        if luck < 0.45:
+            return self.dice.choice([None, True, False, 0, 1, 2, -1, 1e308, 10**30, 0.5])
+        return [self.value(depth + 1), self.value(depth + 1)] if luck < 0.65 else self.thing(depth + 1)
+
+    def thing(self, depth: int = 0) -> dict[str, Any]:
+        return {self.dice.choice(NAMES): self.value(depth + 1) for _ in range(self.dice.randrange(12))}
+
+    def incident(self) -> dict[str, Any]:
+        one = incident(id=self.dice.choice(["Q1", "Q2", "Q3"]), alert_counts={"all": self.dice.choice([1, 2, None])})
+        return one | {self.dice.choice(NAMES): self.value(3) for _ in range(self.dice.randrange(4))}
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_no_answer_whatever_its_shape_ends_a_look_a_note_or_a_question_early(seed: int) -> None:
+    rest = Rest(lambda: TOKEN, ANA, "http://127.0.0.1:1")
+    rest._transport = Noise(seed)  # type: ignore[assignment]
+    keys = RoutingKeys({name: (lambda name=name: KEYS[name]) for name in ("default", "money")})
+    seen = PagerDutyReader(rest, Services(rest, keys)).look(list(TEXTS[:2]), {"Q1": TEXTS[0], "Q2": ""}, 1.0)
+    assert "ended early" not in str(seen.problem)
+    assert not seen.absent & seen.incidents.keys()
+    for one in seen.incidents.values():
+        assert (one.id + one.who + one.url).encode()
+        assert one.created.tzinfo == UTC
+    assert all(isinstance(seen.maintenance.get(team, ""), str) for team in ("", "money", "x"))
+    assert RestNotes(rest).write(TEXTS[0], "hello", "id", 1.0).outcome in {"accepted", "retry", "permanent"}
+    account = PagerDutyAccount(rest, keys)
+    assert account.on_call(["default", "money"], datetime(2026, 5, 1, tzinfo=UTC), 1.0).at.year == 2026
+    account.examine(1.0)

@@ -191,6 +191,7 @@ class _Look:
         was = self.found.get(key)
         if was is None or (one.open, one.created) > (was.open, was.created):
             self.found[key] = one
+            self.absent.discard(key)  # a search may lag behind the list
 
 
 def _uids(details: object) -> tuple[str, ...]:
