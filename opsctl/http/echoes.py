@@ -5,27 +5,41 @@ Must never touch an answer that holds none, and never take a short text of a who
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote
+from functools import lru_cache, partial
+from urllib.parse import quote, quote_plus
 
 from opsctl.http.endpoint import Answer
 
 MASK = "[redacted]"
 _SHORTEST = 8  # in data: what is shorter may stand there for itself
 _SHORTEST_IN_ERRORS = 4
+_SHORTEST_BASE64 = 8
+_NESTED = 2  # JSON in JSON, a URL in a URL: as a proxy shows the request that it was sent
 
 
-def without_credentials(answer: Answer, authorization: str | None, headers: Mapping[str, str]) -> Answer:
-    """The answer without the credential that was sent, and where it is an error without the headers' values either."""
-    given = (authorization or "").rpartition(" ")[2]
-    if 200 <= answer.status < 300:
+def without_credentials(
+    answer: Answer, authorization: str | None, headers: Mapping[str, str], *, is_data: bool | None = None
+) -> Answer:
+    """The answer without the credential that was sent, and where it is no data without the headers' values either.
+
+    `is_data` says whether its body is what was asked for; by default that is what every 2xx is.
+    """
+    scheme, _, word = (authorization or "").partition(" ")
+    given = word or scheme
+    if 200 <= answer.status < 300 if is_data is None else is_data:
         secrets = [given] if len(given) >= _SHORTEST else []
     else:
         secrets = [one for one in (given, *_inside(given)) if len(one) >= _SHORTEST_IN_ERRORS]
         secrets += [value for value in headers.values() if len(value) >= _SHORTEST]
-    if not secrets:
+    said = " ".join(answer.headers.values())
+    stems = [stem for secret in secrets for stem in _stems(secret)]
+    there = [forms for run, forms in stems if run.encode() in answer.body or run in said]
+    if not there:
         return answer
-    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+    forms = sorted(frozenset().union(*there), key=len, reverse=True)
     body = answer.body
     for form in forms:
         body = body.replace(form.encode(), MASK.encode())
@@ -40,7 +54,6 @@ def _masked(text: str, forms: list[str]) -> str:
 
 def _inside(given: str) -> Iterator[str]:
     """The password in a credential that is base64 of `user:password`."""
-    import base64
     import binascii
 
     try:
@@ -51,8 +64,31 @@ def _inside(given: str) -> Iterator[str]:
         yield whole.partition(":")[2]
 
 
-def _forms(secret: str) -> set[str]:
-    """Raw, and as it stands in JSON and in a URL."""
-    json = secret.replace("\\", "\\\\").replace('"', '\\"')
-    forms = {secret, json, json.replace("/", "\\/"), quote(secret), quote(secret, safe="")}
-    return forms | {form.replace("%2F", "%2f").replace("%3D", "%3d").replace("%2B", "%2b") for form in forms}
+@lru_cache(maxsize=64)
+def _stems(secret: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The secret and its base64, each with the letters and digits that are in all of its forms, and these forms."""
+    return tuple((max(re.findall("[A-Za-z0-9]*", stem), key=len), _forms(stem)) for stem in (secret, *_base64(secret)))
+
+
+def _forms(stem: str) -> frozenset[str]:
+    """As it stands in JSON and in URLs, and in one within the other."""
+    import json
+
+    forms = {stem}
+    for _ in range(_NESTED):
+        urls = {encode(form) for form in forms for encode in (quote, partial(quote, safe=""), quote_plus)}
+        escaped = {json.dumps(form, ensure_ascii=ascii_)[1:-1] for form in forms for ascii_ in (True, False)}
+        forms |= urls | {re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in urls}
+        forms |= escaped | {form.replace("/", "\\/") for form in escaped}
+    return frozenset(forms)
+
+
+def _base64(secret: str) -> set[str]:
+    """What is the same in every base64 text that holds the secret, at each of its three alignments."""
+    raw, out = secret.encode(), set()
+    for before in range(3):
+        padded = b"\0" * before + raw
+        first, last = -(-before * 8 // 6), len(padded) * 8 // 6  # characters without a bit of the neighbours
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            out.add(encode(padded)[first:last].decode())
+    return {form for form in out if len(form) >= _SHORTEST_BASE64}

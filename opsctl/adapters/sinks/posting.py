@@ -13,6 +13,7 @@ from dataclasses import replace
 from opsctl.adapters.sinks.answers import delivered, failed, line
 from opsctl.errors import OpsctlError
 from opsctl.http import MIB, Answer, Client, Endpoint, HttpProblem
+from opsctl.http.echoes import without_credentials
 from opsctl.ports import Delivery
 
 
@@ -33,6 +34,13 @@ class Server:
     def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> Answer:
         """One POST of JSON; `HttpProblem` where there is no whole answer, another `OpsctlError` where none was made."""
         return self._request("POST", path, body, {"Content-Type": "application/json", **headers}, timeout_seconds)
+
+    def hide(self, answer: Answer) -> Answer:
+        """An answer that was not the wanted one, without anything that we sent to prove who we are."""
+        client = self._client
+        endpoint = client.endpoint if client is not None else self._endpoint
+        known = endpoint.authorization() if client is not None and endpoint.authorization is not None else None
+        return without_credentials(answer, known, endpoint.headers, is_data=False)
 
     def close(self) -> None:
         """Drop connections; the next request opens others."""
@@ -91,6 +99,8 @@ def posted(
         return Delivery("retry", None, line(f"no request was made: {wrong}")), None
     except Exception as wrong:  # noqa: BLE001 - a page must outlive any fault of the transport
         return Delivery("retry", None, line(f"{where}: {type(wrong).__name__}")), None
+    if answer.status not in accepted:
+        answer = server.hide(answer)
     for form in (hidden, hidden.replace("/", "\\/")) if hidden else ():
         answer = replace(answer, body=answer.body.replace(form.encode(), b"[redacted]"))
     return delivered(answer, accepted), answer
