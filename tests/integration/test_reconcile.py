@@ -175,3 +175,57 @@ def test_rest_that_does_not_answer_stops_no_page(story: Story) -> None:
     assert story.minute(1) == 1
     assert story.told() == [("wallet", "triggered")]
     assert "503" in story.err()
+
+
+def test_a_resolve_that_a_maintenance_window_swallowed_is_said_again_after_it(story: Story) -> None:
+    """PagerDuty: while a service is in a window its incidents stay open and cannot be resolved by events."""
+    story.platform.bad = {"wallet"}
+    for minute in (1, 2):
+        story.minute(minute)
+    story.pagerduty.window("money", 0.5, at=story.clock.now())  # to 18:32
+    story.platform.bad = set()
+    for minute in range(3, 30, 3):
+        story.minute(minute)
+    assert story.told() == [("wallet", "triggered")]
+    assert {one["effect"] for one in story.events("resolve")} == {"maintenance"}
+    for minute in range(33, 46, 3):
+        story.minute(minute)
+    assert story.told() == [("wallet", "resolved")]
+    assert story.host.rows("SELECT confirmed IS NOT NULL FROM episodes WHERE route != ''") == [(1,)]
+
+
+def test_what_the_fallback_key_took_is_seen_there_and_closed_there(story: Story) -> None:
+    """The team's key is refused: the incident is on another service, under another key of ours."""
+    text = story.host.config.read_text()
+    story.host.config.write_text(
+        text.replace("routing_keys = { ", 'routing_keys = { fallback = { token_file = "../social.key" }, ')
+    )
+    (story.home / "money.key").write_text("k" * 32)
+    story.platform.bad = {"wallet"}
+    for minute in (1, 2, 3, 30):
+        story.minute(minute)
+    assert [(one["integration"], one["status"]) for one in story.incidents()] == [("social", "triggered")]
+    [one] = story.pages()
+    assert one["remote"]["status"] == "triggered"
+    story.err()
+    story.platform.bad = set()
+    for minute in range(31, 40):
+        story.minute(minute)
+    assert [(one["integration"], one["status"]) for one in story.incidents()] == [("social", "resolved")]
+    assert "NOT" not in story.err()
+
+
+def test_rest_limits_stop_no_page_and_no_resolve(story: Story) -> None:
+    """429 with and without Retry-After for every question: pages and resolves go on, and it is said."""
+    story.pagerduty.faults(
+        {"match": {"path": "/incidents"}, "do": "status", "status": 429, "retry_after": 60},
+        {"match": {"path": "/[sm]*"}, "do": "status", "status": 429},
+    )
+    story.platform.bad = {"wallet"}
+    assert story.minute(1) == 1
+    assert story.told() == [("wallet", "triggered")]
+    assert "429" in story.err()
+    story.platform.bad = set()
+    for minute in range(2, 9):
+        story.minute(minute)
+    assert story.told() == [("wallet", "resolved")]
