@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from opsctl.app import Composition
-from opsctl.core.outbox import heads
+from opsctl.core.outbox import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, due_at, heads
 from opsctl.daemon.configuration import Configuration
 from opsctl.daemon.health import Standing
 from opsctl.daemon.journal_keeper import JournalKeeper
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 LONGEST_DRAIN_SECONDS = 5.0
 """Between two runs the send lock is held no longer at a time: a `check --notify` from cron waits for it."""
-_IN_VAIN_SECONDS = 1.0
 _PAGES_KEPT = timedelta(hours=2)
 
 
@@ -45,6 +44,8 @@ class WatchTurn:
         self._log = log
         self._notify = notify
         self._keeper = JournalKeeper()
+        self._in_vain = 0  # sendings in a row that got nothing away
+        self._resting_until = float("-inf")
         self._begun = configuration.now.clock.now()
         self.standing = Standing(self._begun, None)
         self._adopt(configuration.now)
@@ -68,6 +69,8 @@ class WatchTurn:
         self._numbers.result = result
         if once.sent is not None:
             self._numbers.sent(once.sent)
+            if once.sent.accepted:  # the far side is back
+                self._in_vain, self._resting_until = 0, float("-inf")
         self._leave()
         self._say(result, once, took)
         heard(composition.journal(), once)
@@ -132,24 +135,31 @@ class WatchTurn:
             return float("inf")
         composition = self._configuration.now
         journal, clock = composition.journal(), composition.clock
-        wait = self._wait()
+        wait = max(self._wait(), self._resting_until - clock.monotonic())
         if wait > 0:
             return wait
         report = drain(journal, composition.sinks, clock, min(seconds, LONGEST_DRAIN_SECONDS))
         self._numbers.sent(report)
         self._leave()
         self._say_sent(report)
+        return max(self._wait(), self._rest(report))
+
+    def _rest(self, report: SendReport) -> float:
+        """Seconds to leave a far side alone that took nothing: no sending knows what the one before it learned."""
         moved = report.accepted or report.dead or report.never_delivered or report.refused_notes
-        return self._wait() if moved else max(self._wait(), _IN_VAIN_SECONDS)
+        self._in_vain = 0 if moved else self._in_vain + 1
+        seconds = 0.0 if moved else min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(self._in_vain - 1, 10))
+        self._resting_until = self._configuration.now.clock.monotonic() + seconds
+        return seconds
 
     def _wait(self) -> float:
         """Seconds until the first event is due that nothing goes before."""
         composition = self._configuration.now
-        rows = composition.journal().unfinished()
+        rows, now = composition.journal().unfinished(), composition.clock.now()
         if not rows:
             return float("inf")
-        first = min(row.due for row in heads(rows))
-        return max(0.0, (first - composition.clock.now()).total_seconds())
+        first = min(due_at(head.row, now) for head in heads(rows))
+        return max(0.0, (first - now).total_seconds())
 
     def _say_sent(self, report: SendReport) -> None:
         for row in (*report.dead, *report.never_delivered):
