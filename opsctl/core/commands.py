@@ -57,6 +57,7 @@ class Closing:
     refused: bool = False  # it took none: `accepted` is when it refused the last one for good
     opened: datetime | None = None
     visible: bool = True  # its incident was seen open once
+    waiting: bool = False  # its resolve is still to be sent, or the reply was lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Note, Plan, Resolve, Sighting, Trigger
 from opsctl.core.keys import dedup_key
-from opsctl.core.reconcile import adopted, never_seen, reconcile, seen_by, verify, visible_now
+from opsctl.core.reconcile import adopted, closed_already, never_seen, reconcile, seen_by, verify, visible_now
 from opsctl.core.routing import Routed, routed, split_target, target
 from opsctl.core.seen import SeenIncident
 from opsctl.core.slo import Severity
@@ -43,7 +43,8 @@ def plan(
     `closings` are our resolves that the far side has not confirmed, `leaving` the keys of those that are not sent yet:
     what is open under such a key is about to be closed, and stands for nothing new.
     """
-    work = _Work(before, cycle, count(next_episode), leaving.union(one.key for one in closings))
+    done = {one.key for one in closings if closed_already(one, seen_by(cycle.seen, one.route)) is not None}
+    work = _Work(before, cycle, count(next_episode), (leaving | {one.key for one in closings}) - done)
     active = routed(cycle.alerts, namespace, cycle.routing, cycle.at)
     for key, one in active.items():
         work.active(one, work.before.get(key))
@@ -288,6 +289,9 @@ class _Work:
 
     def verify(self, closing: Closing) -> None:
         """A resolve that is not confirmed yet."""
+        if closing.waiting:
+            self._needless(closing)
+            return
         now = self.after.get(closing.key)
         if now is not None and now.episode is not None:
             return  # the key has a new episode: its incident must stay
@@ -300,6 +304,14 @@ class _Work:
             )
         self.sightings.extend([sighting] if sighting else [])
         self.resolves.extend([again] if again else [])
+
+    def _needless(self, closing: Closing) -> None:
+        """A resolve whose incident is closed already is not sent: under its key another may be open by now."""
+        look = seen_by(self.cycle.seen, closing.route)
+        one = closed_already(closing, look)
+        if one is not None and look is not None:
+            sighting = Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id)
+            self.sightings.append(sighting)
 
     def sweep(self, namespace: str, known: set[str], *, blind: bool) -> None:
         """Open, ours and healthy: closed. Without a look, a journal without history closes whatever is healthy."""

@@ -115,6 +115,19 @@ def verify(
     return None, Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)
 
 
+def closed_already(closing: Closing, look: Seen | None) -> SeenIncident | None:
+    """What shows that an incident is closed whose resolve still waits: itself, or a later one under its key.
+
+    The later one is another episode's, maybe of another runner: the resolve that waits would close it.
+    """
+    one = look.incidents.get(closing.key) if look is not None else None
+    if one is None or not closing.remote_id or closing.opened is None:
+        return None
+    if one.id == closing.remote_id:
+        return None if one.open else one
+    return one if one.created > closing.opened else None
+
+
 def _refused_again(closing: Closing, at: datetime, wait: timedelta) -> Resolve | None:
     """A resolve that was refused for good closed nothing: somebody may have put right why."""
     if not closing.refused or at - closing.accepted < wait:

@@ -56,10 +56,11 @@ ORDER BY at
 
 _CLOSINGS = """
 SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, e.opened, e.visible, max(o.accepted) AS accepted,
-  max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves, max(o.via) AS via
+  max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves, max(o.via) AS via,
+  max(o.state IN ('queued', 'attempted')) AS waiting
 FROM episodes e JOIN outbox o ON o.key = e.key AND o.episode = e.episode AND o.action = 'resolve'
 WHERE e.resolved >= ? AND e.confirmed IS NULL AND e.route != ''
-GROUP BY e.episode HAVING coalesce(accepted, refused) IS NOT NULL AND max(o.state IN ('queued', 'attempted')) = 0
+GROUP BY e.episode HAVING waiting OR coalesce(accepted, refused) IS NOT NULL
 ORDER BY e.episode
 """
 
@@ -141,7 +142,7 @@ class IncidentTable(OutboxTable):
         return self.write(work)
 
     def closings(self, since: datetime) -> tuple[Closing, ...]:
-        """Our resolves since then that the far side took and has not shown."""
+        """Our resolves since then that the far side has not shown: sent, refused, or still to be sent."""
         return self.read(lambda db: self.closings_in(db, since))
 
     def closings_in(self, db: sqlite3.Connection, since: datetime) -> tuple[Closing, ...]:
@@ -154,12 +155,13 @@ class IncidentTable(OutboxTable):
                 episode=row["episode"],
                 route=row["via"] or row["route"],
                 rule_name=row["rule_name"],
-                accepted=time(row["refused"] if row["accepted"] is None else row["accepted"]),
+                accepted=time(next(at for at in (row["accepted"], row["refused"], row["opened"]) if at is not None)),
                 resolves=row["resolves"],
                 remote_id=row["remote_id"],
                 refused=row["accepted"] is None,
                 opened=time(row["opened"]),
                 visible=row["visible"] is not None,
+                waiting=bool(row["waiting"]),
             )
             for row in db.execute(_CLOSINGS, (micros(since),))
         )
@@ -277,9 +279,9 @@ def _record_sighting(db: sqlite3.Connection, sighting: Sighting) -> None:
             (at, *values),
         )
         db.execute(
-            f"UPDATE outbox SET state = 'resolved', resolved = ? WHERE {where} AND action = 'resolve'"
-            " AND state = 'accepted'",
-            (at, *values),
+            f"UPDATE outbox SET state = 'resolved', resolved = ?, ended = coalesce(ended, ?) WHERE {where}"
+            " AND action = 'resolve' AND state IN ('queued', 'attempted', 'accepted')",
+            (at, at, *values),
         )
         db.execute("UPDATE episodes SET confirmed = coalesce(confirmed, ?) WHERE episode = ?", (at, sighting.episode))
     elif sighting.status == "triggered":

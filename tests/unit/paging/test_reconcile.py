@@ -179,6 +179,19 @@ def test_what_was_accepted_never_seen_and_is_over_is_said() -> None:
     assert planned(None, at(1, (), lost), (replace(closing, visible=True),)).problems == ()
 
 
+def test_a_resolve_that_waits_is_not_sent_where_another_runner_opened_the_next_incident() -> None:
+    """Its reply was lost; sent again it would close what is not its own."""
+    closing = Closing(KEY, 3, "pagerduty/money", "RedeemBudgetBurn", T0, 1, "Q1", opened=T0, waiting=True)
+    now = at(9, [alert()], looked(9, there(created=8, id_="Q2")))
+    made = plan({}, now, namespace=NAMESPACE, next_episode=7, closings=(closing,), leaving=frozenset({KEY}))
+    assert [(one.status, one.episode) for one in made.sightings if one.episode == 3] == [("resolved", 3)]
+    assert made.commands == (), "the other runner's is joined"
+    assert made.after[KEY].remote_id == "Q2"
+    still = at(9, [alert()], looked(9, there(created=0, id_="Q1")))
+    made = plan({}, still, namespace=NAMESPACE, next_episode=7, closings=(closing,), leaving=frozenset({KEY}))
+    assert (made.sightings, [type(one) for one in made.commands]) == ((), [Trigger]), "its own is about to be closed"
+
+
 def test_an_incident_whose_resolve_is_still_on_its_way_is_not_joined() -> None:
     now = at(0, [alert()], looked(0, there(created=-60)))
     made = plan({}, now, namespace=NAMESPACE, next_episode=7, leaving=frozenset({KEY}))
