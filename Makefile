@@ -1,12 +1,13 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test check bench servers promqltest wheel clean
+.PHONY: help demo demo-real test check soak bench servers promqltest wheel clean
 VENV := .venv
 BIN := $(VENV)/bin
 FAULT ?= promo-surge
 SEED ?= 7
 STAY ?= 0
+EPISODES ?= 10000
 comma := ,
 DIR ?= $(or $(OPSCTL_TEST_DATA),../shared/data)/promqltest
 
@@ -28,6 +29,9 @@ check: $(VENV)/dev.stamp ## import contracts, mypy --strict, ruff
 	@$(BIN)/mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+soak: $(VENV)/dev.stamp ## kill runs, lose requests, fill disks: no page is lost, doubled or stuck: EPISODES=n SEED=n
+	@$(BIN)/python -m tests.soak --episodes '$(EPISODES)' --seed '$(SEED)'
 
 bench: $(VENV)/bench.stamp ## ratios measured in one run, to the terminal and build/bench.json
 	@$(BIN)/python -m tests.servers
