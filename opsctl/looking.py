@@ -15,6 +15,7 @@ from opsctl.core.commands import Cycle
 from opsctl.core.frozen import dataclass
 from opsctl.core.routing import routed, split_target
 from opsctl.core.seen import Seen, SeenOrigin
+from opsctl.errors import OpsctlError
 from opsctl.ports import Clock, Fact, Incident, IncidentReader, Journal
 
 LOOK_SECONDS = 5.0
@@ -53,11 +54,16 @@ def look(readers: Sequence[IncidentReader], journal: Journal, cycle: Cycle, cloc
     seen: dict[str, Seen] = {}
     facts: list[Fact] = []
     for reader in readers:
-        mine = {name.partition("/")[2]: _remembered(fact) for name, fact in known.items() if _of(name, reader)}
-        keys = _keys(journal, cycle, reader.name, now)
-        shown = reader.look(keys, {id_: one.key for id_, one in mine.items()}, LOOK_SECONDS)
-        seen[reader.name] = _with_origins(shown, mine)
-        facts.extend(_facts(reader.name, mine, seen[reader.name], now))
+        try:
+            mine = _known(known, reader)
+            keys = _keys(journal, cycle, reader.name, now)
+            shown = reader.look(keys, {id_: one.key for id_, one in mine.items()}, LOOK_SECONDS)
+            shown = _with_origins(shown, mine)
+            remembered = tuple(_facts(reader.name, mine, shown, now))
+        except Exception as wrong:  # noqa: BLE001  whatever is wrong with a look, the page goes out
+            shown, remembered = Seen(now, problem=_line(wrong)), ()
+        seen[reader.name] = shown
+        facts.extend(remembered)
     problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
     return Look(MappingProxyType(seen), tuple(facts), problems)
 
@@ -73,7 +79,7 @@ def glance(
     for reader in readers:
         keys = list(dict.fromkeys(one.key for one in told if _goes(one.route, reader.name)))
         if keys:
-            mine = {name.partition("/")[2]: _remembered(fact).key for name, fact in known.items() if _of(name, reader)}
+            mine = {id_: one.key for id_, one in _known(known, reader).items()}
             seen[reader.name] = reader.look(keys, mine, max(ends - clock.monotonic(), 0.1))
     problems = tuple(f"{name}: {one.problem}" for name, one in seen.items() if one.problem)
     return Look(MappingProxyType(seen), (), problems)
@@ -99,12 +105,26 @@ def _goes(to: str, sink: str) -> bool:
     return bool(to) and split_target(to)[0] == sink
 
 
-def _remembered(fact: Fact) -> Remembered:
-    key, *origin = json.loads(fact.value)
-    if not origin:
-        return Remembered(key)
-    namespace, uids, name, to = origin
-    return Remembered(key, SeenOrigin(namespace, tuple(uids), name, to))
+def _line(wrong: Exception) -> str:
+    """What to say of it; the text of a bug may hold anything."""
+    return str(wrong) if isinstance(wrong, OpsctlError) else f"{type(wrong).__name__} while it was read: a bug"
+
+
+def _known(facts: Mapping[str, Fact], reader: IncidentReader) -> dict[str, Remembered]:
+    """What earlier looks at this sink remember, by id."""
+    mine = ((name.partition("/")[2], _remembered(fact)) for name, fact in facts.items() if _of(name, reader))
+    return {id_: one for id_, one in mine if one is not None}
+
+
+def _remembered(fact: Fact) -> Remembered | None:
+    try:
+        key, *origin = json.loads(fact.value)
+        if not origin:
+            return Remembered(key)
+        namespace, uids, name, to = origin
+        return Remembered(key, SeenOrigin(namespace, tuple(uids), name, to))
+    except (ValueError, TypeError):  # another opsctl wrote it: the far side is asked again
+        return None
 
 
 def _with_origins(seen: Seen, known: Mapping[str, Remembered]) -> Seen:

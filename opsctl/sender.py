@@ -75,6 +75,9 @@ def drain(
         return SendReport(left=left, problems=(str(busy),) if left else ())
 
 
+_Rows = dict[tuple[str, int, str, int], OutboxRow]  # by identity
+
+
 @dataclass
 class _Drain:
     """One drain while it runs."""
@@ -94,14 +97,14 @@ class _Drain:
     looked: float = float("-inf")
 
     def run(self) -> SendReport:
-        rows: dict[int, OutboxRow] = {}
+        rows: _Rows = {}
         while True:
             self._look(rows)
             if not rows or not self._step(rows):
                 break
         return self._report(tuple(rows.values()))
 
-    def _look(self, rows: dict[int, OutboxRow]) -> None:
+    def _look(self, rows: _Rows) -> None:
         """What was decided meanwhile goes too: a new page must not wait until a storm is over."""
         at = self.clock.monotonic()
         if rows and at - self.looked < _LOOK_AGAIN_SECONDS:
@@ -109,14 +112,12 @@ class _Drain:
         self.looked = at
         found, now = self.outbox.unfinished(), self.clock.now()
         for row in found:
-            held = rows.get(row.id)
-            if held is None:
+            if row.identity not in rows:
                 self._remember(row, now)
-            if held is None or held.key == row.key:  # a journal that was begun anew begins its numbers anew
-                rows[row.id] = row
+            rows[row.identity] = row
         for drop in triage(found, now):
             self._drop(drop, now)
-            rows.pop(drop.row.id, None)
+            rows.pop(drop.row.identity, None)
 
     def _remember(self, row: OutboxRow, now: datetime) -> None:
         """A far side that asked an earlier run to leave it alone is left alone."""
@@ -131,13 +132,13 @@ class _Drain:
             (self.dead if drop.state is RowState.DEAD else self.never_delivered).append(drop.row)
             self.problems.append(f"NOT DELIVERED: {_name(drop.row)}: {drop.reason}")
 
-    def _step(self, rows: dict[int, OutboxRow]) -> bool:
+    def _step(self, rows: _Rows) -> bool:
         """Send one row, or wait for the first that is due; false when the time is up."""
         now, at = self.clock.now(), self.clock.monotonic()
         left = self.deadline - at
         if left <= 0:
             return False
-        firsts = heads(rows.values())
+        firsts = heads(rows.values(), self._place)
         waits = [self._wait(first.row, now, at) for first in firsts]
         ready = [first for first, wait in zip(firsts, waits, strict=True) if wait <= _NOW_SECONDS]
         if not ready:
@@ -147,7 +148,7 @@ class _Drain:
             return True
         answering = [first for first in ready if not self.lanes.is_slow(self._server(first.row), at)]
         row = next_row(answering or ready, self._was_tried)
-        self._send(rows, rows[row.id], min(REQUEST_SECONDS, max(left, _SHORTEST_REQUEST_SECONDS)))
+        self._send(rows, rows[row.identity], min(REQUEST_SECONDS, max(left, _SHORTEST_REQUEST_SECONDS)))
         return True
 
     def _wait(self, row: OutboxRow, now: datetime, at: float) -> float:
@@ -174,14 +175,19 @@ class _Drain:
         """Asked once for a route: a key that cannot be read takes its time."""
         route = row.via or row.route
         if route not in self.channels:
-            self.channels[route] = sink.channel(split_target(route)[1])
+            self.channels[route] = _channel_of(sink, split_target(route)[1])
         return self.channels[route]
+
+    def _place(self, row: OutboxRow) -> str:
+        """What knows an incident by its key: a routing key, an account, a receiver."""
+        sink, key = self._sink(row)
+        return (row.via or row.route) if sink is None else self._channel(sink, row) or f"{sink.name}/{key}"
 
     def _sink(self, row: OutboxRow) -> tuple[Sink | None, str]:
         name, key = split_target(row.via or row.route)
         return self.sinks.by_name.get(name), key
 
-    def _send(self, rows: dict[int, OutboxRow], row: OutboxRow, timeout_seconds: float) -> None:
+    def _send(self, rows: _Rows, row: OutboxRow, timeout_seconds: float) -> None:
         now = self.clock.now()
         sink, key = self._sink(row)
         if sink is None:
@@ -192,12 +198,13 @@ class _Drain:
         if wait > 0:
             self.lanes.rest(lane, self.clock.monotonic(), wait)
             return
-        body = encode(minimal(json.loads(row.body))) if row.minimal else row.body
-        event = SinkEvent(key, body, f"{row.key}/{row.episode}/{row.action}/{row.repeat}")
         with _signals_wait():
-            row = self.outbox.attempt(row, row.via or row.route, now)
-            begun = self.clock.monotonic()
-            delivery = sink.send(event, timeout_seconds)
+            begun_row = self.outbox.attempt(row, row.via or row.route, now)
+            if begun_row is None:  # a look showed meanwhile that it must not go
+                del rows[row.identity]
+                return
+            row, begun = begun_row, self.clock.monotonic()
+            delivery = _sent(sink, key, row, timeout_seconds)
             self._learn(lane, row, delivery, begun)
             at = self.clock.now()
             after = self._after(row, delivery, at)
@@ -216,20 +223,23 @@ class _Drain:
         else:
             self.lanes.failed(lane, row.id, at, self.chance())
 
-    def _nowhere(self, rows: dict[int, OutboxRow], row: OutboxRow, now: datetime) -> None:
+    def _nowhere(self, rows: _Rows, row: OutboxRow, now: datetime) -> None:
         """The configuration has no such sink any more."""
         name = split_target(row.via or row.route)[0]
         gone = Delivery("permanent", None, f"the context has no sink {name} any more")
-        row = self.outbox.attempt(row, row.via or row.route, now)
-        after = self._elsewhere(replace(row, last_error=gone.message), now)
+        begun = self.outbox.attempt(row, row.via or row.route, now)
+        if begun is None:
+            del rows[row.identity]
+            return
+        after = self._elsewhere(replace(begun, last_error=gone.message), now)
         self.outbox.settle(after, gone, now)
         self._next(rows, after)
 
-    def _next(self, rows: dict[int, OutboxRow], after: OutboxRow) -> None:
+    def _next(self, rows: _Rows, after: OutboxRow) -> None:
         if after.state is RowState.ATTEMPTED:
-            rows[after.id] = after
+            rows[after.identity] = after
         else:
-            del rows[after.id]
+            del rows[after.identity]
         if after.state is RowState.ACCEPTED and after.via != after.route:
             self.looked = float("-inf")  # what belongs to it goes to the fallback too
         self._count(after)
@@ -301,6 +311,23 @@ class _Drain:
             tuple(self.problems),
             tuple(self.refused_notes),
         )
+
+
+def _sent(sink: Sink, key: str, row: OutboxRow, timeout_seconds: float) -> Delivery:
+    """One request. A sink that breaks its contract must not take the other rows with it."""
+    try:
+        body = encode(minimal(json.loads(row.body))) if row.minimal else row.body
+        event = SinkEvent(key, body, "/".join(map(str, row.identity)))
+        return sink.send(event, timeout_seconds)
+    except Exception as bug:  # noqa: BLE001  its text may hold anything, a secret too
+        return Delivery("retry", None, f"{type(bug).__name__} in the sink {sink.name}: a bug")
+
+
+def _channel_of(sink: Sink, key: str) -> str:
+    try:
+        return sink.channel(key)
+    except Exception:  # noqa: BLE001  the request will say what is wrong
+        return ""
 
 
 def _name(row: OutboxRow) -> str:

@@ -73,6 +73,11 @@ class OutboxRow:
     on: bool = False
 
     @property
+    def identity(self) -> tuple[str, int, str, int]:
+        """What the row is, in any journal: its number is only this one's."""
+        return self.key, self.episode, self.action, self.repeat
+
+    @property
     def attempted(self) -> bool:
         """Whether a request was ever begun."""
         return self.attempts > 0
@@ -168,19 +173,27 @@ class Head(NamedTuple):
         return self.row.due
 
 
-def heads(rows: Iterable[OutboxRow]) -> list[Head]:
-    """The first row of each key: nothing overtakes it. Notes wait for nobody and nobody waits for them."""
-    queues: dict[str, Head] = {}
+def heads(rows: Iterable[OutboxRow], place: Callable[[OutboxRow], str] = lambda _row: "") -> list[Head]:
+    """The first row of each key at each `place`: nothing overtakes it. Notes wait for nobody, nobody waits for them.
+
+    Two places do not know of each other's incidents: what can no longer be sent to one holds up no page to another.
+    Rows of one episode keep their order all the same, for its trigger may go to a fallback yet.
+    """
+    firsts: list[OutboxRow] = []
     notes: list[Head] = []
+    urgency: dict[str, int] = {}
+    begun: set[tuple[str, int | str]] = set()
     for row in rows:
         mine = _urgency(row)
         if row.action == "note":
             notes.append(Head(row, mine))
-        elif (head := queues.get(row.key)) is None:
-            queues[row.key] = Head(row, mine)
-        elif mine < head.urgency:
-            queues[row.key] = Head(head.row, mine)
-    return [*queues.values(), *notes]
+            continue
+        urgency[row.key] = min(mine, urgency.get(row.key, mine))
+        ways: tuple[tuple[str, int | str], ...] = ((row.key, row.episode), (row.key, place(row)))
+        if begun.isdisjoint(ways):
+            firsts.append(row)
+        begun.update(ways)
+    return [*(Head(row, urgency[row.key]) for row in firsts), *notes]
 
 
 def _urgency(row: OutboxRow) -> int:

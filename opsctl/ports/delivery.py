@@ -120,8 +120,8 @@ class Outbox(Protocol):
         """Take one token of the channel's rate limit: 0.0, or the seconds until there is one."""
         ...
 
-    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow:
-        """Write that a request is about to be made."""
+    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow | None:
+        """Write that a request is about to be made; None where another process ended the row: then none is."""
         ...
 
     def settle(self, row: OutboxRow, delivery: Delivery, at: datetime) -> None:
@@ -296,7 +296,7 @@ class Journal(Outbox, Protocol):
         ...
 
     def closings(self, since: datetime) -> tuple[Closing, ...]:
-        """Our resolves since then that the far side took and has not shown."""
+        """Our resolves since then that the far side has not shown: sent, refused, or still to be sent."""
         ...
 
     def integrity(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # at run time only the sender's questions need them
     from opsctl.core.outbox import OutboxRow, RowState
     from opsctl.ports import Delivery
 
+_UNFINISHED_STATES = ("queued", "attempted")
 _UNHEARD = "unheard"  # a fact; subject: the line that says what did not get through
 _UNFINISHED = """
 SELECT o.*,
@@ -53,66 +54,56 @@ class OutboxTable(Database):
 
         return self.write(work)
 
-    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow:
-        """Write that a request is about to be made; the row as it is now."""
+    def attempt(self, row: OutboxRow, sink: str, at: datetime) -> OutboxRow | None:
+        """Write that a request is about to be made; the row as it is now, None where another process ended it.
+
+        A journal that was begun anew does not know the row: it is sent all the same.
+        """
         from opsctl.core.outbox import RowState
 
         now = replace(row, attempts=row.attempts + 1, state=RowState.ATTEMPTED)
 
-        def work(db: sqlite3.Connection) -> None:
-            changed = db.execute(
+        def work(db: sqlite3.Connection) -> OutboxRow | None:
+            found = _found(db, row)
+            if found is None:
+                return now
+            if found["state"] not in _UNFINISHED_STATES:
+                return None
+            db.execute(
                 "UPDATE outbox SET state = 'attempted', attempts = ?, attempted = coalesce(attempted, ?) WHERE id = ?",
-                (now.attempts, micros(at), row.id),
+                (now.attempts, micros(at), found["id"]),
             )
-            if changed.rowcount:
-                values: dict[str, object] = {
-                    "outbox": row.id,
-                    "attempt": now.attempts,
-                    "sink": sink,
-                    "minimal": int(row.minimal),
-                    "started": micros(at),
-                    "outcome": "unknown",
-                    "message": "",
-                }
-                insert(db, "deliveries", values)
+            values: dict[str, object] = {
+                "outbox": found["id"],
+                "attempt": now.attempts,
+                "sink": sink,
+                "minimal": int(row.minimal),
+                "started": micros(at),
+                "outcome": "unknown",
+                "message": "",
+            }
+            insert(db, "deliveries", values)
+            return now
 
-        self.write(work)
-        return now
+        return self.write(work)
 
     def settle(self, row: OutboxRow, delivery: Delivery, at: datetime) -> None:
-        """Write the row as it is after its attempt, and what came back."""
+        """Write the row as it is after its attempt, and what came back; what a look ended meanwhile stays ended."""
         from opsctl.core.outbox import RowState
 
         def work(db: sqlite3.Connection) -> None:
-            accepted = micros(at) if row.state is RowState.ACCEPTED else None
-            ended = micros(at) if row.state in (RowState.ACCEPTED, RowState.DEAD) else None
-            db.execute(
-                "UPDATE outbox SET state = ?, due = ?, minimal = ?, via = ?, last_status = ?, last_error = ?,"
-                " accepted = ?, ended = ? WHERE id = ?",
-                (
-                    row.state.value,
-                    micros(row.due),
-                    int(row.minimal),
-                    row.via,
-                    row.last_status,
-                    row.last_error,
-                    accepted,
-                    ended,
-                    row.id,
-                ),
-            )
             if row.state is RowState.DEAD and row.action != "note":
                 _tell(db, row, "refused for good; tell the on-call engineer yourself", at)
+            found = _found(db, row)
+            if found is None:
+                return
             db.execute(
                 "UPDATE deliveries SET ended = ?, outcome = ?, status = ?, message = ? WHERE id ="
                 " (SELECT max(id) FROM deliveries WHERE outbox = ?)",
-                (micros(at), delivery.outcome, delivery.status, delivery.message, row.id),
+                (micros(at), delivery.outcome, delivery.status, delivery.message, found["id"]),
             )
-            if row.state is RowState.ACCEPTED and row.action == "trigger" and row.via != row.route:
-                # A fallback took it: from now on the incident is there, for repeats, looks and the resolve.
-                where = (row.via, row.key, row.episode)
-                db.execute("UPDATE alerts SET route = ? WHERE key = ? AND episode = ?", where)
-                db.execute("UPDATE episodes SET route = ? WHERE key = ? AND episode = ?", where)
+            if found["state"] in _UNFINISHED_STATES:
+                _settle(db, found["id"], row, at)
 
         self.write(work)
 
@@ -121,10 +112,14 @@ class OutboxTable(Database):
         from opsctl.core.outbox import RowState
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE outbox SET state = ?, reason = ?, ended = ? WHERE id = ?",
-                (state.value, reason, micros(at), row.id),
-            )
+            found = _found(db, row)
+            if found is not None:
+                if found["state"] not in _UNFINISHED_STATES:
+                    return
+                db.execute(
+                    "UPDATE outbox SET state = ?, reason = ?, ended = ? WHERE id = ?",
+                    (state.value, reason, micros(at), found["id"]),
+                )
             if state is not RowState.SUPERSEDED:
                 _tell(db, row, reason, at)
 
@@ -140,6 +135,40 @@ class OutboxTable(Database):
         values = [(_UNHEARD, line) for line in lines]
         if values:
             self.write(lambda db: db.executemany("DELETE FROM facts WHERE kind = ? AND subject = ?", values))
+
+
+def _found(db: sqlite3.Connection, row: OutboxRow) -> sqlite3.Row | None:
+    """The row by what it is, not by its number: a journal that was begun anew begins its numbers anew."""
+    found: sqlite3.Row | None = db.execute(
+        "SELECT id, state FROM outbox WHERE key = ? AND episode = ? AND action = ? AND repeat = ?",
+        (row.key, row.episode, row.action, row.repeat),
+    ).fetchone()
+    return found
+
+
+def _settle(db: sqlite3.Connection, id_: int, row: OutboxRow, at: datetime) -> None:
+    is_accepted = row.state.value == "accepted"
+    values = (
+        row.state.value,
+        micros(row.due),
+        int(row.minimal),
+        row.via,
+        row.last_status,
+        row.last_error,
+        micros(at) if is_accepted else None,
+        micros(at) if row.state.value in ("accepted", "dead") else None,
+        id_,
+    )
+    db.execute(
+        "UPDATE outbox SET state = ?, due = ?, minimal = ?, via = ?, last_status = ?, last_error = ?,"
+        " accepted = ?, ended = ? WHERE id = ?",
+        values,
+    )
+    if is_accepted and row.action == "trigger" and row.via != row.route:
+        # A fallback took it: from now on the incident is there, for repeats, looks and the resolve.
+        where = (row.via, row.key, row.episode)
+        db.execute("UPDATE alerts SET route = ? WHERE key = ? AND episode = ?", where)
+        db.execute("UPDATE episodes SET route = ? WHERE key = ? AND episode = ?", where)
 
 
 def _tell(db: sqlite3.Connection, row: OutboxRow, why: str, at: datetime) -> None:
