@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Note, Plan, Resolve, Sighting, Trigger
+from opsctl.core.groups import new_members, rule_uids, stands_for
 from opsctl.core.keys import dedup_key
 from opsctl.core.reconcile import adopted, closed_already, never_seen, reconcile, seen_by, verify, visible_now
 from opsctl.core.routing import Routed, routed, split_target, target
@@ -37,11 +38,13 @@ def plan(
     sweep: bool = False,
     closings: Sequence[Closing] = (),
     leaving: frozenset[str] = frozenset(),
+    forgetful: bool = False,
 ) -> Plan:
     """Decide; `next_episode` is the first free number, `sweep` says that no full run was ever committed.
 
     `closings` are our resolves that the far side has not confirmed, `leaving` the keys of those that are not sent yet:
-    what is open under such a key is about to be closed, and stands for nothing new.
+    what is open under such a key is about to be closed, and stands for nothing new. `forgetful`: the journal ends with
+    this run, so that nothing can be held open for later.
     """
     done = {one.key for one in closings if closed_already(one, seen_by(cycle.seen, one.route)) is not None}
     work = _Work(before, cycle, count(next_episode), (leaving | {one.key for one in closings}) - done)
@@ -53,6 +56,7 @@ def plan(
             work.missing(was)
     for closing in closings:
         work.verify(closing)
+    work.forgetful = forgetful
     work.sweep(namespace, before.keys() | active.keys(), blind=sweep)
     work.strangers(namespace)
     commands: tuple[Command, ...] = (*work.triggers, *work.resolves, *work.notes)
@@ -78,16 +82,19 @@ class _Work:
         self.changes: list[Change] = []
         self.sightings: list[Sighting] = []
         self.problems: list[str] = []
+        self.forgetful = False
 
     # -- an alert that the cycle lists
 
     def active(self, one: Routed, was: JournalAlert | None) -> None:
         """Pending or firing now."""
         now = was or JournalAlert(one.key, one.alert, "")
-        news = _new_members(now, one)
-        # A member that flaps is not new again: a group keeps whom it stood for.
-        members = tuple(dict.fromkeys((*now.alert.members, *one.alert.members))) if one.alert.members else ()
-        now = replace(now, alert=replace(one.alert, members=members), under_since=None, missing_runs=0)
+        # A member that flaps is not new again: a group keeps whom it stood for when somebody was told.
+        told = now.alert.members if one.alert.members and (now.triggers or now.closed is not None) else ()
+        news = new_members(told, one)
+        now = replace(
+            now, alert=replace(one.alert, members=told or one.alert.members), under_since=None, missing_runs=0
+        )
         if was is not None and was.under_since is not None and was.episode is not None:
             self._change(now, "over", "over the line again; the incident was held open")
         if one.alert.state is AlertState.FIRING:
@@ -112,7 +119,8 @@ class _Work:
         return self._repeat(now, one, news, missing=missing)
 
     def _reconciled(self, now: JournalAlert) -> tuple[JournalAlert, bool]:
-        done = reconcile(now, seen_by(self.cycle.seen, now.route), self.cycle.policy.reopen_after)
+        look, rest = seen_by(self.cycle.seen, now.route), self.cycle.policy.reopen_after
+        done = reconcile(now, look, rest, closing=now.key in self.closing)
         self.changes.extend(done.changes)
         self.sightings.extend(done.sightings)
         return done.now, done.missing
@@ -170,7 +178,8 @@ class _Work:
             self._change(now, "released", f"no longer {now.withheld}")
         if not one.to or now.episode is None:
             return replace(now, withheld="")
-        self.triggers.append(Trigger(now.key, now.episode, one.to, now.alert))
+        now = stands_for(now, one)
+        self.triggers.append(Trigger(now.key, now.episode or 0, one.to, now.alert))
         return replace(now, withheld="", route=one.to, triggers=1, triggered=self.cycle.at)
 
     def _why_not(self, now: JournalAlert, one: Routed) -> str:
@@ -221,7 +230,8 @@ class _Work:
             return now
         if missing or news:
             self._change(now, "unseen" if missing else "joined", "nobody can see it: sent again" if missing else news)
-        self.triggers.append(Trigger(now.key, now.episode, now.route, now.alert, now.triggers))
+        now = stands_for(now, one)
+        self.triggers.append(Trigger(now.key, now.episode or 0, now.route, now.alert, now.triggers))
         return replace(now, triggers=now.triggers + 1, triggered=self.cycle.at, refused=False)
 
     def _wait(self, now: JournalAlert, *, missing: bool) -> timedelta:
@@ -239,7 +249,7 @@ class _Work:
     def missing(self, was: JournalAlert) -> None:
         """Under, renamed, orphaned, or out of this run's scope."""
         was, _ = self._reconciled(was)
-        uids, cycle = _uids(was), self.cycle
+        uids, cycle = rule_uids(was), self.cycle
         heirs = {uid: heir for uid in uids if (heir := cycle.formerly.get(uid)) is not None and uid not in cycle.loaded}
         there = {uid for uid in uids if uid in cycle.loaded or uid in cycle.fresh}
         if there:
@@ -343,6 +353,10 @@ class _Work:
 
     def _take_over(self, one: SeenIncident, to: str, rule_name: str, uids: tuple[str, ...]) -> None:
         """Open there and healthy here: held open like our own, for another runner may be holding it, then closed."""
+        if self.forgetful:
+            reason = f"healthy, open as {one.id}, and this journal can hold nothing open"
+            self.resolves.append(Resolve(one.key, 0, to, rule_name, reason))
+            return
         members = tuple((uid, "") for uid in uids) if len(uids) > 1 else ()
         alert = Alert(
             rule_uid=uids[0],
@@ -367,27 +381,11 @@ class _Work:
 
 def _in_the_past(was: JournalAlert, at: datetime) -> JournalAlert:
     """A clock that went back must not make anybody wait for it: what lies ahead counts as now."""
-    triggered, closed, under = (_no_later(when, at) for when in (was.triggered, was.closed, was.under_since))
-    if (triggered, closed, under) == (was.triggered, was.closed, was.under_since):
-        return was
-    return replace(was, triggered=triggered, closed=closed, under_since=under)
-
-
-def _no_later(when: datetime | None, at: datetime) -> datetime | None:
-    return None if when is None else min(when, at)
-
-
-def _uids(was: JournalAlert) -> frozenset[str]:
-    """The rules behind a key: a group's members, else its own."""
-    return frozenset(uid for uid, _ in was.alert.members) or frozenset({was.alert.rule_uid})
-
-
-def _new_members(was: JournalAlert, one: Routed) -> str:
-    """What a group stands for now and did not before, in words; "" where it is no group, or nothing new."""
-    if not one.alert.members or not was.alert.members:
-        return ""
-    new = [uid for uid, key in one.alert.members if key not in {known for _, known in was.alert.members}]
-    return f"also {', '.join(new)}" if new else ""
+    names = ("opened", "triggered", "under_since", "closed", "visible", "seen_at")
+    ahead = {name: at for name in names if (when := getattr(was, name)) is not None and when > at}
+    now = replace(was, **ahead) if ahead else was  # type: ignore[arg-type]
+    # The outbox keeps when it was accepted as it was: not before its episode counts as opened.
+    return replace(now, accepted=now.opened) if now.accepted is not None and now.accepted > at else now
 
 
 def _minutes(passed: timedelta) -> str:

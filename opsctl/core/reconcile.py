@@ -37,11 +37,16 @@ def seen_by(seen: Mapping[str, Seen], route: str) -> Seen | None:
     return seen.get(split_target(route)[0]) if route else None
 
 
-def reconcile(now: JournalAlert, look: Seen | None, reopen_after: timedelta) -> Reconciled:
-    """An alert with an open episode that was told to somebody."""
+def reconcile(now: JournalAlert, look: Seen | None, reopen_after: timedelta, *, closing: bool = False) -> Reconciled:
+    """An alert with an open episode that was told to somebody.
+
+    `closing`: what was open under its key before is to be closed by us, and that is not confirmed.
+    """
     if look is None or now.episode is None or not now.triggers:
         return Reconciled(now)
     one = look.incidents.get(now.key)
+    if closing and one is not None and _may_be_the_one_before(one, now, look.at):
+        return Reconciled(now)
     if one is not None and _belongs(one, now):
         return (
             _found(now, now.episode, one, look.at) if one.open else _closed(now, now.episode, one, look, reopen_after)
@@ -60,6 +65,22 @@ def _belongs(one: SeenIncident, now: JournalAlert) -> bool:
     return one.open or (now.opened is not None and one.created >= now.opened - _SKEW)
 
 
+def _may_be_the_one_before(one: SeenIncident, now: JournalAlert, at: datetime) -> bool:
+    """Whether a list that lags may show the incident that we just closed, or have yet to close, as open."""
+    fresh = now.accepted is None or at - now.accepted < VISIBLE_WITHIN
+    return fresh and one.open and one.id != now.remote_id and _is_older(one, now)
+
+
+def _is_older(one: SeenIncident, now: JournalAlert) -> bool:
+    """Whether it was there before the episode began here."""
+    return now.opened is not None and one.created < now.opened - _SKEW
+
+
+def _said_before(one: SeenIncident, now: JournalAlert) -> bool:
+    """Whether an incident that we joined was about an earlier time over the line than the one that lasts now."""
+    return _is_older(one, now) and (one.changed if one.by_person else one.created) < now.alert.since
+
+
 def _found(now: JournalAlert, episode: int, one: SeenIncident, at: datetime) -> Reconciled:
     sightings, changes = [], []
     if now.visible is None or now.remote_id != one.id:
@@ -75,13 +96,15 @@ def _found(now: JournalAlert, episode: int, one: SeenIncident, at: datetime) -> 
 def _closed(now: JournalAlert, episode: int, one: SeenIncident, look: Seen, reopen_after: timedelta) -> Reconciled:
     """Somebody else closed it: a person keeps it closed for `reopen_after`, an event does not."""
     closed = min(one.changed, look.at)
+    rests_since = None if _said_before(one, now) else closed if one.by_person else closed - reopen_after
     who = one.who or ("a person" if one.by_person else "an event that is not ours")
     text = f"closed by {who} as {one.id}"
     return Reconciled(
         replace(
             now,
             episode=None,
-            closed=closed if one.by_person else closed - reopen_after,
+            closed=rests_since,
+            triggered=max(now.triggered or one.created, min(one.created, look.at)),  # woken then: it may have waited
             under_since=None if now.under_since is None else now.under_since,
             withheld="",
             last_remote_id=one.id,

@@ -129,6 +129,7 @@ class SqliteJournal(IncidentTable):
             sweep=sweep or beside,
             closings=self.closings_in(db, now - CONFIRM_WITHIN),
             leaving=self.leaving_in(db),
+            forgetful=self.path == MEMORY and self.problem is not None,
         )
         self._record(db, made, cycle, number, now)
         own = (self.problem,) if self.problem and self.path != MEMORY else ()
