@@ -301,13 +301,21 @@ def _failed(wrong: Exception, frame: Frame) -> int:
         case OpsctlError():
             _complain(str(wrong), frame)
             return wrong.exit_code
+    from opsctl.files.secrets import hide
+
     if frame.debug:
-        raise wrong
+        import traceback
+
+        from opsctl.render.text import clean
+
+        told = hide("".join(traceback.format_exception(wrong)))
+        talk("".join(f"{clean(line)}\n" for line in told.splitlines()))
+        return ExitCode.BUG
     where = wrong.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     at = f" at {Path(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}" if where else ""
-    _complain(f"a bug in opsctl: {type(wrong).__name__}: {wrong}{at}; --debug shows the traceback", frame)
+    _complain(f"a bug in opsctl: {type(wrong).__name__}: {hide(str(wrong))}{at}; --debug shows the traceback", frame)
     return ExitCode.BUG
 
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
+from opsctl.files.secrets import hide
 from opsctl.ports import Clock
 from opsctl.render.text import clean
 
@@ -61,9 +62,9 @@ class Log:
         """An exception that nobody expected: one line, and its traceback where it is asked for."""
         frames = traceback.extract_tb(wrong.__traceback__)
         at = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else None
-        self._say("error", message, {"error": f"{type(wrong).__name__}: {wrong}", "at": at})
+        self._say("error", message, {"error": f"{type(wrong).__name__}: {hide(str(wrong))}", "at": at})
         if self._debug:
-            text = "".join(traceback.format_exception(wrong))
+            text = hide("".join(traceback.format_exception(wrong)))
             self._write("".join(f"{clean(one)}\n" for one in text.splitlines()))
 
     def _say(self, level: str, message: str, fields: dict[str, Value]) -> None:

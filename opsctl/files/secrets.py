@@ -22,6 +22,9 @@ from opsctl.files.text import os_words
 
 COMMAND_SECONDS = 10.0
 SIZE_LIMIT_BYTES = 64 * 1024
+_SHORTEST = 4  # what is shorter may stand in a text for itself
+_read: set[str] = set()
+"""Every secret that this process was given, for `hide`."""
 
 
 def resolve(secret: Secret, env: Mapping[str, str] | None = None) -> str:
@@ -56,7 +59,17 @@ def _text(raw: bytes, secret: Secret) -> str:
         raise AuthError(f"{_name(secret)} is empty")
     if not value.isprintable():
         raise AuthError(f"{_name(secret)} gives several lines or control characters: expected one line")
+    _read.add(value)
     return value
+
+
+def hide(text: str) -> str:
+    """A text that nobody wrote for people, such as an exception's, without any secret that this process has read."""
+    from opsctl.http.echoes import masked
+
+    for secret in sorted((one for one in _read if len(one) >= _SHORTEST), key=len, reverse=True):
+        text = masked(text, secret)
+    return text
 
 
 def _file(secret: Secret) -> bytes:

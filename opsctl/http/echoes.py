@@ -46,6 +46,11 @@ def without_credentials(
     return Answer(answer.status, {name: _masked(value, forms) for name, value in answer.headers.items()}, body)
 
 
+def masked(text: str, secret: str) -> str:
+    """A text of our own about a request, without its secret."""
+    return _masked(text, sorted({form for _, forms in _stems(secret) for form in forms}, key=len, reverse=True))
+
+
 def _masked(text: str, forms: list[str]) -> str:
     for form in forms:
         text = text.replace(form, MASK)

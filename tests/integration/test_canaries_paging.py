@@ -57,6 +57,7 @@ silences = "silences.yaml"
 [contexts.t.limits]
 send = "3s"
 request = "1s"
+cycle = "2s"
 [contexts.t.prometheus]
 url = "PROMETHEUS"
 [contexts.t.pagerduty]

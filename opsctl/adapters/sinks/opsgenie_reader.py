@@ -112,7 +112,7 @@ class _Look:
             try:
                 incident = _incident(row, known, self._web)
             except (ValueError, KeyError, TypeError, OverflowError) as wrong:
-                self._stop(server, f"an alert that cannot be read ({type(wrong).__name__}: {wrong})")
+                self._stop(server, f"an alert that cannot be read ({type(wrong).__name__})")
                 return False
             before = self.incidents.get(incident.key)
             if before is None or (incident.open, incident.created) > (before.open, before.created):

@@ -52,7 +52,7 @@ class PagerDutyReader:
             work.failed(wrong)
         except Exception as wrong:  # noqa: BLE001 - a page must outlive any fault of a look
             work.whole = False
-            work.failed(Unanswered(f"the look ended early: {type(wrong).__name__}: {wrong}"))
+            work.failed(Unanswered(f"the look ended early: {type(wrong).__name__}"))
         return work.seen()
 
     def close(self) -> None:
@@ -151,7 +151,8 @@ class _Look:
             incident = newest(self.rest, key, self.budget)
             if incident is None:
                 self.absent.add(key)
-            elif _several(incident) and _is_open(incident):
+            elif _is_open(incident) and (_several(incident) or text_of(incident, "id") not in self.known):
+                # Who takes it over must know which key of the sink reaches it.
                 self._alerts(incident)
             else:
                 self._take(incident, key)

@@ -21,7 +21,7 @@ from opsctl.core.frozen import dataclass
 from opsctl.core.hosts import is_loopback
 from opsctl.errors import ConfigError
 from opsctl.http import Answer
-from opsctl.http.echoes import without_credentials
+from opsctl.http.echoes import masked, without_credentials
 
 if TYPE_CHECKING:
     import httpx2
@@ -204,7 +204,7 @@ def _said(reply: Reply) -> str:
 
 def line(text: str, secret: str = "") -> str:
     """One short line without the secret."""
-    safe = text.replace(secret, "***") if secret else text
+    safe = masked(text, secret) if secret else text
     return " ".join(safe.split())[:LINE_CHARACTERS]
 
 
