@@ -36,6 +36,7 @@ def plan(
     namespace: str,
     next_episode: int,
     sweep: bool = False,
+    unswept: frozenset[str] | None = None,
     closings: Sequence[Closing] = (),
     leaving: frozenset[str] = frozenset(),
     forgetful: bool = False,
@@ -57,7 +58,8 @@ def plan(
     for closing in closings:
         work.verify(closing)
     work.forgetful = forgetful
-    work.sweep(namespace, before.keys() | active.keys(), blind=sweep)
+    blind = unswept if unswept is not None else frozenset(rule.rule_uid for rule in cycle.healthy)
+    work.sweep(namespace, before.keys() | active.keys(), blind=blind if sweep else frozenset())
     work.strangers(namespace)
     commands: tuple[Command, ...] = (*work.triggers, *work.resolves, *work.notes)
     return Plan(
@@ -323,7 +325,7 @@ class _Work:
             sighting = Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id)
             self.sightings.append(sighting)
 
-    def sweep(self, namespace: str, known: set[str], *, blind: bool) -> None:
+    def sweep(self, namespace: str, known: set[str], *, blind: frozenset[str]) -> None:
         """Open, ours and healthy: closed. Without a look, a journal without history closes whatever is healthy."""
         for rule in self.cycle.healthy:
             key = dedup_key(namespace, rule.rule_uid, Severity.PAGE, rule.identity)
@@ -336,7 +338,7 @@ class _Work:
                 if one is not None and one.open:
                     there = target(split_target(to)[0], one.origin.to) if one.origin is not None else to
                     self._take_over(one, there, rule.rule_name, (rule.rule_uid,))
-            elif blind:
+            elif rule.rule_uid in blind:
                 reason = "healthy, and this journal is new: an incident of another one must not stay open"
                 self.resolves.append(Resolve(key, 0, to, rule.rule_name, reason))
 

@@ -30,7 +30,7 @@ class Episode:
     key: str
     name: str
     begin: float
-    begin_at: float  # by the host's clock
+    since: float  # when it really began
     last_over: float
     end: float | None = None
     until: float = float("inf")  # the next episode of the key begins
@@ -105,9 +105,11 @@ def _episodes(key: str, name: str, bads: tuple[Bad, ...], commits: list[Mapping[
         at = line["at"]
         if over:
             if now is None:
-                now = Episode(key, name, line["t"], at, line["t"])
+                now = Episode(key, name, line["t"], _since(bads, int(line["minute"])), line["t"])
                 made.append(now)
             now.last_over, now.under_at = line["t"], None
+        elif now is not None and _pending(bads, line):
+            now.under_at = None
         elif now is not None:
             now.under_at = at if now.under_at is None else min(now.under_at, at)
             if at - now.under_at >= HOLD_SECONDS or all(bad.number in line["gone"] for bad in bads):
@@ -126,7 +128,8 @@ def _rests(bads: tuple[Bad, ...], commits: list[Mapping[str, Any]]) -> Iterable[
         over = _over(bads, line)
         if over is None:
             continue
-        under = None if over else line["at"] if under is None else under
+        rests = not over and not _pending(bads, line)
+        under = (line["at"] if under is None else under) if rests else None
         if under is not None and line["at"] - under >= HOLD_SECONDS:
             yield line["t"]
 
@@ -139,6 +142,21 @@ def _over(bads: tuple[Bad, ...], line: Mapping[str, Any]) -> bool | None:
     if any(bad.firing(int(line["minute"])) for bad in seen):
         return True
     return False if len(seen) == len(there) else None
+
+
+def _pending(bads: tuple[Bad, ...], line: Mapping[str, Any]) -> bool:
+    """Whether one of them is over the line and does not fire yet: what was open stays open."""
+    scope, minute = line["scope"], int(line["minute"])
+    return bool(line["fresh"]) and any(
+        bad.over(minute) for bad in bads if bad.number not in line["gone"] and (scope is None or bad.number in scope)
+    )
+
+
+def _since(bads: tuple[Bad, ...], minute: int) -> float:
+    """Since when they are really bad, in seconds."""
+    while any(bad.over(minute - 1) for bad in bads):
+        minute -= 1
+    return minute * 60.0
 
 
 class _Key:
@@ -161,7 +179,7 @@ class _Key:
         self.forgot = [t for _, t, _ in played.damaged] + [
             line["t"] for line in commits if line["memory"] or line["problem"]
         ]
-        self.jumps = played.spec.kind.startswith("clock")
+        self.unseen = [line["t"] for line in commits if not line["looked"] and key in line["triggers"]]
 
     def judge(self, episodes: list[Episode]) -> None:
         self.found.episodes += len(episodes)
@@ -191,8 +209,8 @@ class _Key:
 
     def _lost(self, one: Episode) -> None:
         for period in self.open:
-            # What was open before is before somebody's eyes; a person may close it in the minute that it begins again.
-            begin = one.begin - (60.0 if period.by_person else 0.0)
+            # What was open before is before somebody's eyes; a person may close it after it really began again.
+            begin = one.since if period.by_person else one.begin
             if period.created < one.until and (period.closed is None or period.closed > begin):
                 return
         last = _last(one)
@@ -239,6 +257,8 @@ class _Key:
                 return "a person closed it, and nobody can look"
             if after.created - before.closed >= REOPEN_SECONDS - _SLACK:
                 return "a person closed it, and reopen_after passed"
+            if any(before.closed <= t <= after.created for t in self.unseen):
+                return "a person closed it, and a look failed"
             if self._joined(one, before.closed, after.created):
                 return "a person closed a group, and another alert joined it"
         if any(before.created - _SLACK <= t <= after.created for t in self.forgot):

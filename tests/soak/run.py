@@ -189,6 +189,7 @@ class _Run:
                 "memory": self.journal.path == ":memory:",
                 "problem": self.journal.problem or "",
                 "fresh": not self.orders.blind,
+                "looked": bool(cycle.seen) and all(one.problem is None for one in cycle.seen.values()),
                 "scope": sorted(self.orders.scope) if self.orders.scope is not None else None,
                 "gone": sorted(self.orders.gone),
                 "triggers": triggers,

@@ -94,7 +94,7 @@ class SqliteJournal(IncidentTable):
         committed = self.write(lambda db: self._commit(db, run, facts, cycle, beside=beside))
         if self.path != MEMORY:
             write_mark(self.folder, committed.run)
-            if beside and run.full:
+            if beside:
                 forget_unwritten(self.folder)
         return committed
 
@@ -109,9 +109,7 @@ class SqliteJournal(IncidentTable):
     ) -> Committed:
         """`beside`: a run had to do without this file, and what it sent is not in it."""
         now = self.now()
-        sweep = cycle is not None and not db.execute("SELECT 1 FROM runs WHERE full AND notify LIMIT 1").fetchone()
-        if beside:
-            db.execute(_IN_DOUBT)
+        begins = not db.execute("SELECT 1 FROM runs WHERE notify LIMIT 1").fetchone()
         number = _write_run(db, run)
         for verdict in run.verdicts:
             _write_verdict(db, verdict, run.at, number)
@@ -121,18 +119,24 @@ class SqliteJournal(IncidentTable):
             return Committed(number, None)
         from opsctl.core.planning import plan
 
+        own = (self.problem,) if self.problem and self.path != MEMORY else ()
+        doubt = beside or bool(own)  # there may be incidents that this journal does not know
+        unswept = _unswept(db, cycle.loaded, begins=begins or doubt)
         made = plan(
             _alerts(db),
             cycle,
             namespace=self.namespace,
             next_episode=_next_episode(db),
-            sweep=sweep or beside,
+            sweep=bool(unswept),
+            unswept=unswept,
             closings=self.closings_in(db, now - CONFIRM_WITHIN),
             leaving=self.leaving_in(db),
             forgetful=self.path == MEMORY and self.problem is not None,
         )
         self._record(db, made, cycle, number, now)
-        own = (self.problem,) if self.problem and self.path != MEMORY else ()
+        if doubt:
+            db.execute(_IN_DOUBT)
+        _keep_unswept(db, unswept, unswept - cycle.fresh, cycle.at)
         keep_unheard(db, (*own, *made.problems), now)
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
@@ -155,6 +159,7 @@ class SqliteJournal(IncidentTable):
         return dropped
 
 
+_UNSWEPT = "unswept"  # a fact; subject: uid of a rule that was not seen on fresh data since the journal began
 _IN_DOUBT = """
 UPDATE outbox SET state = 'attempted', attempts = 1 WHERE action = 'trigger' AND state = 'queued' AND attempts = 0"""
 _OLD = (
@@ -184,6 +189,22 @@ def _alerts(db: sqlite3.Connection) -> dict[str, JournalAlert]:
         return {row["key"]: journal_alert_from(row) for row in db.execute(_ALERTS)}
     except (ValueError, KeyError, TypeError) as wrong:
         raise Damaged(f"an alert of the journal cannot be read: {wrong}") from wrong
+
+
+def _unswept(db: sqlite3.Connection, loaded: frozenset[str], *, begins: bool) -> frozenset[str]:
+    """The rules whose incidents of another journal may be open still."""
+    if begins:
+        return loaded
+    return loaded.intersection(
+        row["subject"] for row in db.execute("SELECT subject FROM facts WHERE kind = ?", (_UNSWEPT,))
+    )
+
+
+def _keep_unswept(db: sqlite3.Connection, before: frozenset[str], after: frozenset[str], at: datetime) -> None:
+    if before:
+        db.execute("DELETE FROM facts WHERE kind = ?", (_UNSWEPT,))
+        values = [(_UNSWEPT, uid, "true", micros(at)) for uid in sorted(after)]
+        db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?)", values)
 
 
 def _next_episode(db: sqlite3.Connection) -> int:
