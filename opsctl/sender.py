@@ -31,6 +31,7 @@ REQUEST_SECONDS = 5.0
 _SHORTEST_REQUEST_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 1.0
 _NOW_SECONDS = 0.001  # what is due within it is due: a float is no reason to wait
+_SLOW_SECONDS = 1.0
 _THROTTLED = 429
 
 
@@ -171,11 +172,19 @@ class _Drain:
         lane = self._channel(sink, row) or sink.name
         return f"{lane} notes" if row.action == "note" else lane
 
-    def _channel(self, sink: Sink, row: OutboxRow) -> str:
-        """Asked once for a route: a key that cannot be read takes its time."""
-        route = row.via or row.route
+    def _channel(self, sink: Sink, row: OutboxRow, *, its_turn: bool = False) -> str:
+        """Asked once for a route: its key may have to be fetched by a command, and that may hang.
+
+        Then the sink's other keys wait for their turn, and go by the names of their routes until then.
+        """
+        route, server, at = row.via or row.route, self._server(row), self.clock.monotonic()
         if route not in self.channels:
+            if not its_turn and self.lanes.is_slow(server, at):
+                return route
             self.channels[route] = _channel_of(sink, split_target(route)[1])
+            took = self.clock.monotonic() - at
+            if took >= _SLOW_SECONDS:
+                self.lanes.took(server, at + took, took)
         return self.channels[route]
 
     def _place(self, row: OutboxRow) -> str:
@@ -193,7 +202,7 @@ class _Drain:
         if sink is None:
             self._nowhere(rows, row, now)
             return
-        channel, lane = self._channel(sink, row), self._lane(sink, row)
+        channel, lane = self._channel(sink, row, its_turn=True), self._lane(sink, row)
         wait = self.outbox.take_token(channel, now) if channel else 0.0
         if wait > 0:
             self.lanes.rest(lane, self.clock.monotonic(), wait)

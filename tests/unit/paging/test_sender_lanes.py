@@ -247,3 +247,22 @@ def test_a_key_that_cannot_be_had_is_asked_for_once_and_not_for_every_event(
     assert len(asked) == 1
     assert len(live.sent) == 20
     assert "pass gave no answer" in rows[0].last_error
+
+
+def test_keys_that_cannot_be_had_leave_the_time_to_the_other_sinks(journal: SqliteJournal, clock: SteppedClock) -> None:
+    """Every team's key comes from one store of secrets, which hangs."""
+    asked: list[float] = []
+
+    def hangs() -> str:
+        asked.append(clock.monotonic())
+        clock.at += timedelta(seconds=10)
+        raise AuthError("secret command pass gave no answer in 10 s")
+
+    routes = (Route("webhook/ops", (Matcher("team", "=", "ops"),)),)
+    broken = [alert(f"rule-{number}", team=f"team-{number}") for number in range(5)]
+    storm(journal, *broken, *(alert(f"pay-{number}", team="ops") for number in range(20)), routes=routes)
+    pager = PagerDuty({f"team-{number}": hangs for number in range(5)}, "http://127.0.0.1:9")
+    live = KeyedSink(clock, seconds=0.05, name="webhook/ops")
+    drain(journal, Sinks({"pagerduty": pager, live.name: live}), clock, chance=lambda: 0.5)
+    assert len(live.sent) == 20
+    assert len(asked) <= 2
