@@ -99,6 +99,17 @@ class Route:
     group_by: tuple[str, ...] = ()
     origin: str = ""  # path:line
 
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The labels that make a group; its team is one of them where the team chooses the key."""
+        return tuple(sorted({*self.group_by, *(() if self.key else ("team",))}))
+
+    @property
+    def group_uid(self) -> str:
+        """What stands for a rule's uid: neither sink nor hours, so that an open group stays one when they change."""
+        matchers = ",".join(sorted(map(str, self.matchers)))
+        return GROUP + ",".join(self.group_names) + (f"{{{matchers}}}" if matchers else "")
+
     def takes(self, labels: Mapping[str, str], at: datetime) -> bool:
         """Whether an alert with these labels goes here now."""
         return all(one.holds(labels) for one in self.matchers) and (self.hours is None or self.hours.holds(at))
@@ -229,17 +240,15 @@ def routed(alerts: Iterable[Alert], namespace: str, routing: Routing, at: dateti
         if route is None or not route.group_by or not one.to:
             alone[one.key] = one
             continue
-        groups.setdefault(_group_key(one, route.group_by, namespace, routing), []).append(one)
+        identity = _group_identity(one.alert, route, routing)
+        group = dedup_key(namespace, route.group_uid, one.alert.severity, identity)
+        groups.setdefault(group, []).append(one)
     return alone | {key: _group(key, members, routing, at) for key, members in groups.items()}
 
 
-def _group_key(one: Routed, names: tuple[str, ...], namespace: str, routing: Routing) -> str:
-    return dedup_key(namespace, GROUP + one.to, one.alert.severity, _group_identity(one.alert, names, routing))
-
-
-def _group_identity(alert: Alert, names: tuple[str, ...], routing: Routing) -> tuple[tuple[str, str], ...]:
+def _group_identity(alert: Alert, route: Route, routing: Routing) -> tuple[tuple[str, str], ...]:
     labels = labels_of(alert, routing.namespace)
-    return tuple((name, labels.get(name, "")) for name in sorted(names))
+    return tuple((name, labels.get(name, "")) for name in route.group_names)
 
 
 def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> Routed:
@@ -251,12 +260,13 @@ def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> R
     spoken = [one for one in firing if not one.silence] or firing
     first = spoken[0].alert
     _, route = route_of(first, routing, at)
-    identity = _group_identity(first, route.group_by if route else (), routing)
+    assert route is not None, "a group is made by a route"
+    identity = _group_identity(first, route, routing)
     words = f"{len(spoken)} alerts: " if len(spoken) > 1 else ""
     summary = words + "; ".join(f"{one.alert.rule_name}: {one.alert.summary}" for one in spoken)
     alert = replace(
         first,
-        rule_uid=GROUP + spoken[0].to,
+        rule_uid=route.group_uid,
         rule_name=first.rule_name if len(spoken) == 1 else "Group of " + ", ".join(value for _, value in identity),
         identity=identity,
         since=min(one.alert.since for one in spoken),

@@ -14,7 +14,7 @@ from opsctl.core.commands import JournalAlert
 from opsctl.core.frozen import dataclass
 from opsctl.core.keys import key_of
 from opsctl.core.route_choice import Choice, choose
-from opsctl.core.routing import GROUP, Matcher, Routing, Silence, labels_of
+from opsctl.core.routing import Matcher, Routing, Silence, labels_of, target
 from opsctl.core.rules import Rule
 from opsctl.core.slo import Slo
 
@@ -90,7 +90,7 @@ def _made(
 ) -> AlertRow:
     labels = _labels(alert, routing.namespace)
     choice = choose(labels, routing, at)
-    of_group = alert.rule_uid.removeprefix(GROUP) if alert.members else ""
+    of_group = _group_goes(alert, routing, at) if alert.members else ""
     silences = tuple(
         sorted((s for s in routing.silences if s.silences(labels, at)), key=lambda s: s.ends, reverse=True)
     )
@@ -253,3 +253,9 @@ def effect(row: AlertRow) -> str:
     if row.told:
         return f"{row.incident} {name}: {to_words(row.to)} was told; it is not repeated, and resolved when it is over"
     return f"{name}: {row.state}; {to_words(row.to)} is not told"
+
+
+def _group_goes(alert: Alert, routing: Routing, at: datetime) -> str:
+    """Where the route that makes this group sends it now."""
+    hold = (one for one in routing.routes if one.group_by and (one.hours is None or one.hours.holds(at)))
+    return next((target(one.sink, one.key or alert.team) for one in hold if one.group_uid == alert.rule_uid), "")

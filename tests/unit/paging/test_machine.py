@@ -199,7 +199,7 @@ class Delivering(RuleBasedStateMachine):
         last = past[-1]
         between = [run for run in self.runs if last.created <= run.at <= one.created]
         new_episode = any(uid not in run.firing for run in between)
-        saw = [run for run in between if run.at >= last.changed and not run.blind] if self.rest else []
+        saw = [run for run in between if run.at > last.changed and not run.blind] if self.rest else []
         if saw and not new_episode:
             assert one.created - last.changed >= POLICY.reopen_after, "woken again too soon after a person closed it"
             assert one.created - last.created >= POLICY.repeat_interval, "woken twice within an hour"

@@ -352,3 +352,25 @@ def test_silences_end_in_utc() -> None:
     one = silence("team=a", ends=60)
     assert str(one) == "silenced by ana until 2026-05-01 04:00Z: CHG-7"
     assert one.ends.tzinfo is UTC
+
+
+def test_a_group_stays_one_incident_when_hours_change_where_it_goes() -> None:
+    """Nobody is paged again because the office closed."""
+    day = parse_hours("Mon-Fri 09:00-17:00 UTC")
+    routes = (Route("webhook/chat", hours=day, group_by=("service",)), Route("pagerduty", group_by=("service",)))
+    routing = Routing(routes=routes)
+    monday = datetime(2026, 5, 4, 10, tzinfo=UTC)
+    alerts = [alert("redeem"), alert("pay")]
+    [by_day] = routed(alerts, "prod-eu", routing, monday).values()
+    [by_night] = routed(alerts, "prod-eu", routing, monday + timedelta(hours=10)).values()
+    assert (by_day.to, by_night.to) == ("webhook/chat/money", "pagerduty/money")
+    assert by_day.key == by_night.key
+    assert by_day.alert.rule_uid == "group/service,team"
+
+
+def test_a_group_is_of_one_team_where_the_team_chooses_the_key() -> None:
+    alerts = [alert("redeem"), alert("chat", team="social")]
+    one_key = routed(alerts, "prod-eu", Routing(routes=(Route("pagerduty", key="all", group_by=("service",)),)), T0)
+    by_team = routed(alerts, "prod-eu", Routing(routes=(Route("pagerduty", group_by=("service",)),)), T0)
+    assert sorted(one.to for one in one_key.values()) == ["pagerduty/all"]
+    assert sorted(one.to for one in by_team.values()) == ["pagerduty/money", "pagerduty/social"]
