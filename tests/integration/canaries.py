@@ -6,7 +6,8 @@ import base64
 import json
 import re
 from collections.abc import Collection, Mapping
-from urllib.parse import quote, quote_plus
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 from tests.servers.misbehaving import Behaviour, Exchange
 
@@ -66,6 +67,51 @@ def echoes(status: str, kind: str = "application/json") -> Behaviour:
         raw = json.dumps(body).encode() if kind == "application/json" else f"{plain}\n{said}".encode()
         header = quote(said[:2000])
         exchange.answer(raw, status, kind, f"X-Said: {header}", f"Location: http://127.0.0.1:9/{header}?{header}")
+
+    return behave
+
+
+def lists(*routing_keys: str) -> Behaviour:
+    """Good answers of PagerDuty's and Opsgenie's lists, in which every text repeats the credentials."""
+
+    def behave(exchange: Exchange) -> None:
+        said = "; ".join(form for word in told(exchange) for form in sorted(forms(word)))
+        path = exchange.head.split(b" ")[1].decode()
+        asked = parse_qs(urlsplit(path).query).get("incident_key", ["x"])[0]
+        named = {
+            "id": "PX",
+            "summary": said,
+            "name": said,
+            "description": said,
+            "html_url": f"https://pd.invalid/{said}",
+        }
+        user = {**named, "type": "user_reference", "email": said, "contact_methods": [{"type": said, "address": said}]}
+        at = datetime.now(UTC).isoformat()
+        times = {"created_at": at, "updated_at": at, "start": at, "end": at, "last_status_change_at": at}
+        one = {
+            **named,
+            **times,
+            "title": said,
+            "status": "triggered",
+            "incident_key": asked,
+            "service": named,
+            "agent": user,
+        }
+        kind = "events_api_v2_inbound_integration"
+        keys = [{**named, "id": f"K{key[:9]}", "integration_key": key, "type": kind} for key in routing_keys]
+        service = {**named, "status": said, "integrations": keys, "escalation_policy": named}
+        duty = {"user": user, "escalation_level": 1, "escalation_policy": named, "schedule": named, **times}
+        body = {
+            "incidents": [one],
+            "services": [service],
+            "oncalls": [duty],
+            "maintenance_windows": [{**named, "start_time": at, "end_time": at, "services": [service]}],
+            "log_entries": [{**one, "type": "acknowledge_log_entry", "channel": named}],
+            "notes": [{"id": "N", "content": said, "user": user}],
+            "data": [{**one, "alias": asked, "message": said, "owner": said, "tinyId": "1", "source": said}],
+            "more": False,
+        }
+        exchange.answer(json.dumps(body).encode())
 
     return behave
 

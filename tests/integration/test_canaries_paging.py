@@ -15,7 +15,7 @@ import pytest
 
 from opsctl.cli.main import main
 from opsctl.demo.clock import StoryClock
-from tests.integration.canaries import echoes, leaks, long_echo, no_http, shown
+from tests.integration.canaries import echoes, leaks, lists, long_echo, no_http, shown
 from tests.integration.test_bad_prometheus import ok
 from tests.servers.misbehaving import Behaviour, Exchange, Misbehaving
 
@@ -96,6 +96,7 @@ def down(exchange: Exchange) -> None:
 
 FAR_SIDES: dict[str, Behaviour] = {
     "200": echoes("200 OK"),
+    "200, lists": lists(SECRETS["default_key"], SECRETS["team_key"]),
     "202": echoes("202 Accepted"),
     "302": echoes("302 Found"),
     "400": echoes("400 Bad Request"),

@@ -181,10 +181,10 @@ def _cap(most_bytes: int) -> Callable[[httpx2.Response], None]:
 
 def _reply(response: httpx2.Response, secret: str) -> Reply:
     status, headers = response.status_code, {name.lower(): value for name, value in response.headers.items()}
-    if 200 <= status < 300:
-        return Reply(status, "", headers, response.content)
     safe = without_credentials(Answer(status, headers, response.content), secret, {})  # before anything is cut off
     made = Reply(status, "", safe.headers, safe.body)
+    if 200 <= status < 300:
+        return made
     return Reply(status, line(f"HTTP {status}: {_said(made)}"), made.headers, made.body)
 
 
