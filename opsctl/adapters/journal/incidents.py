@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from opsctl.adapters.journal.outbox import OutboxTable
-from opsctl.adapters.journal.rows import command_values, insert, micros, time, time_or_none
+from opsctl.adapters.journal.rows import command_values, first_priority, insert, micros, time, time_or_none
+from opsctl.adapters.journal.uncertain import nobody_was_told, resolve_elsewhere
 from opsctl.ports import Incident, Moment
 
 if TYPE_CHECKING:  # at run time only what is delivered needs them
@@ -56,7 +57,8 @@ ORDER BY at
 
 _CLOSINGS = """
 SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, e.opened, e.visible, max(o.accepted) AS accepted,
-  max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves, max(o.via) AS via,
+  max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves,
+  max(CASE o.repeat WHEN 0 THEN o.via ELSE '' END) AS via,
   max(o.state IN ('queued', 'attempted')) AS waiting
 FROM episodes e JOIN outbox o ON o.key = e.key AND o.episode = e.episode AND o.action = 'resolve'
 WHERE e.resolved >= ? AND e.confirmed IS NULL AND e.route != ''
@@ -186,7 +188,11 @@ class IncidentTable(OutboxTable):
         values = command_values(command, body, at, not_after)
         if not command.episode:
             values["repeat"] = _next_sweep(db, command.key)
+        elif values["action"] == "trigger" and values["repeat"] and nobody_was_told(db, command.key, command.episode):
+            values["priority"] = first_priority(command)
         insert(db, "outbox", values, verb="INSERT OR IGNORE")
+        if values["action"] == "resolve":
+            resolve_elsewhere(db, command.key, command.episode)
 
     def _record(self, db: sqlite3.Connection, plan: Plan, cycle: Cycle, run: int, at: datetime) -> None:
         """Write what a plan changed, inside the caller's transaction; `at` is the time of day."""

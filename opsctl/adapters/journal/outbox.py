@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.adapters.journal.database import Damaged, Database
 from opsctl.adapters.journal.rows import insert, micros, outbox_row_from, time
+from opsctl.adapters.journal.uncertain import resolve_elsewhere
 
 if TYPE_CHECKING:  # at run time only the sender's questions need them
     from opsctl.core.outbox import OutboxRow, RowState
@@ -169,6 +170,7 @@ def _settle(db: sqlite3.Connection, id_: int, row: OutboxRow, at: datetime) -> N
         where = (row.via, row.key, row.episode)
         db.execute("UPDATE alerts SET route = ? WHERE key = ? AND episode = ?", where)
         db.execute("UPDATE episodes SET route = ? WHERE key = ? AND episode = ?", where)
+        resolve_elsewhere(db, row.key, row.episode)
 
 
 def _tell(db: sqlite3.Connection, row: OutboxRow, why: str, at: datetime) -> None:

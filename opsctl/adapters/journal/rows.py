@@ -124,8 +124,8 @@ def command_values(command: Command, body: str, at: datetime, not_after: datetim
     }
     match command:
         case Trigger():
-            first = Priority.FIRST if command.alert.severity is Severity.PAGE else Priority.TICKET
-            later = {"repeat": command.repeat, "priority": Priority.REPEAT if command.repeat else first}
+            priority = Priority.REPEAT if command.repeat else first_priority(command)
+            later = {"repeat": command.repeat, "priority": priority}
             return common | {"action": "trigger", "rule_name": command.alert.rule_name} | later
         case Resolve():
             priority = Priority.FIRST if command.episode else Priority.SWEEP
@@ -136,6 +136,15 @@ def command_values(command: Command, body: str, at: datetime, not_after: datetim
             return common | {"action": "note", "repeat": command.repeat} | named
         case Acknowledge():
             return common | {"action": "acknowledge", "rule_name": command.rule_name}
+
+
+def first_priority(command: Command) -> int:
+    """How urgent it is to tell of an alert that nobody knows of yet."""
+    from opsctl.core.commands import Trigger
+    from opsctl.core.outbox import Priority
+
+    is_page = not isinstance(command, Trigger) or command.alert.severity is Severity.PAGE
+    return Priority.FIRST if is_page else Priority.TICKET
 
 
 def outbox_row_from(row: sqlite3.Row) -> OutboxRow:

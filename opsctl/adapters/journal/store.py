@@ -163,7 +163,7 @@ _UNSWEPT = "unswept"  # a fact; subject: uid of a rule that was not seen on fres
 _IN_DOUBT = """
 UPDATE outbox SET state = 'attempted', attempts = 1 WHERE action = 'trigger' AND state = 'queued' AND attempts = 0"""
 _OLD = (
-    "DELETE FROM outbox WHERE ended < ?",
+    "DELETE FROM outbox WHERE ended < ? AND episode NOT IN (SELECT episode FROM episodes WHERE resolved IS NULL)",
     "DELETE FROM timeline WHERE episode IN (SELECT episode FROM episodes WHERE resolved < ?)",
     "DELETE FROM episodes WHERE resolved < ?",
     "DELETE FROM verdicts WHERE last_at < ?",
@@ -175,7 +175,7 @@ _OLD = (
 
 _ALERTS = """SELECT alerts.*, EXISTS (
   SELECT 1 FROM outbox WHERE outbox.key = alerts.key AND outbox.episode = alerts.episode
-  AND action = 'trigger' AND repeat = alerts.triggers - 1 AND outbox.state = 'dead'
+  AND action = 'trigger' AND repeat = alerts.triggers - 1 AND outbox.state IN ('dead', 'never_delivered')
 ) AS refused, (
   SELECT min(accepted) FROM outbox WHERE outbox.key = alerts.key AND outbox.episode = alerts.episode
   AND action = 'trigger'

@@ -297,7 +297,8 @@ def test_a_resolve_follows_its_trigger_to_the_fallback_within_one_run(
     clock.at += minutes(8)
     primary, spare = ScriptedSink([REFUSED, REFUSED]), ScriptedSink(name="alertmanager")
     assert not send(journal, clock, primary, spare).failed
-    assert (primary.actions(), spare.actions()) == (["trigger", "trigger"], ["trigger", "resolve"])
+    assert spare.actions() == ["trigger", "resolve"]
+    assert primary.actions() == ["trigger", "trigger", "resolve"], "the first run's replies were lost: it may be there"
 
 
 def test_the_wait_for_another_sender_is_part_of_the_time(
