@@ -257,6 +257,26 @@ def test_a_new_page_does_not_wait_behind_what_the_storm_left(storm: Storm) -> No
     assert len(log) > 1
 
 
+def test_within_a_key_a_storm_that_ends_and_begins_again_keeps_its_order(storm: Storm) -> None:
+    """A hundred resolves are on their way when all of it is down again: each key's resolve goes before its new page."""
+    everything = parts(100, "wallet", "new")
+    storm.down = everything
+    storm.drain()
+    storm.down = []
+    storm.run()
+    storm.clock.step(timedelta(minutes=5))
+    storm.run()
+    assert 30 < storm.left() < 70, "some of the resolves are out"
+    storm.down = everything
+    storm.drain()
+    effects: dict[str, list[str]] = {}
+    for one in storm.log():
+        effects.setdefault(one["dedup_key"], []).append(one["effect"])
+    assert len(effects) == 100
+    assert set(map(tuple, effects.values())) == {("opened", "resolved", "opened")}
+    assert storm.log(429) == []
+
+
 def test_grouping_by_service_makes_a_handful_of_events_of_it(storm: Storm) -> None:
     storm.configure(GROUPED)
     storm.down = parts(240, "wallet", "new") + parts(60, "chat", "new")
