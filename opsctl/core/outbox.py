@@ -97,13 +97,6 @@ def triage(rows: Iterable[OutboxRow], now: datetime) -> tuple[Dropped, ...]:
     """The unfinished rows that must not be sent any more; `rows` are all unfinished ones, oldest first."""
     dropped: list[Dropped] = []
     for queue in by_key(rows).values():
-        triggered = max((row.id for row in queue if row.action == "trigger"), default=0)
-        dropped.extend(
-            Dropped(row, RowState.SUPERSEDED, "a sweep, and its rule fires again")
-            for row in queue
-            if row.priority == Priority.SWEEP and row.id < triggered
-        )
-        queue = [row for row in queue if row.priority != Priority.SWEEP]
         for episode in dict.fromkeys(row.episode for row in queue):
             dropped.extend(_triage_episode([row for row in queue if row.episode == episode], now))
     return tuple(dropped)

@@ -59,7 +59,7 @@ def plan(
         work.verify(closing)
     work.forgetful = forgetful
     blind = unswept if unswept is not None else frozenset(rule.rule_uid for rule in cycle.healthy)
-    work.sweep(namespace, before.keys() | active.keys(), blind=blind if sweep else frozenset())
+    work.sweep(namespace, before.keys() | active.keys(), blind=blind if sweep else frozenset(), leaving=leaving)
     work.strangers(namespace)
     commands: tuple[Command, ...] = (*work.triggers, *work.resolves, *work.notes)
     return Plan(
@@ -325,20 +325,20 @@ class _Work:
             sighting = Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id)
             self.sightings.append(sighting)
 
-    def sweep(self, namespace: str, known: set[str], *, blind: frozenset[str]) -> None:
+    def sweep(self, namespace: str, known: set[str], *, blind: frozenset[str], leaving: frozenset[str]) -> None:
         """Open, ours and healthy: closed. Without a look, a journal without history closes whatever is healthy."""
         for rule in self.cycle.healthy:
             key = dedup_key(namespace, rule.rule_uid, Severity.PAGE, rule.identity)
-            if rule.rule_uid not in self.cycle.fresh or key in known or key in self.closing:
+            if rule.rule_uid not in self.cycle.fresh or key in known:
                 continue
             to = target(self.cycle.routing.default, rule.team)
             look = seen_by(self.cycle.seen, to)
             if look is not None and look.complete:
                 one = look.incidents.get(key)
-                if one is not None and one.open:
+                if one is not None and one.open and key not in self.closing:
                     there = target(split_target(to)[0], one.origin.to) if one.origin is not None else to
                     self._take_over(one, there, rule.rule_name, (rule.rule_uid,))
-            elif rule.rule_uid in blind:
+            elif rule.rule_uid in blind and key not in leaving:
                 reason = "healthy, and this journal is new: an incident of another one must not stay open"
                 self.resolves.append(Resolve(key, 0, to, rule.rule_name, reason))
 

@@ -173,7 +173,7 @@ class _Key:
         warned: list[float],
     ) -> None:
         self.played, self.key, self.open, self.said, self.found = played, key, open_, said, found
-        self.warned = warned
+        self.warned, self.commits = warned, commits
         self.bads: tuple[Bad, ...] = ()
         self.ends: list[float] = []  # when one host alone was right to close it
         self.forgot = [t for _, t, _ in played.damaged] + [
@@ -229,11 +229,17 @@ class _Key:
 
     def _joined(self, one: Episode, closed: float, again: float) -> bool:
         """Whether a member of the group fires when it is opened again that had not fired before it was closed."""
+        before = [line for line in self.commits if one.begin <= line["t"] < closed and line["fresh"]]
+        after = [line for line in self.commits if closed <= line["t"] <= again and line["fresh"]]
         return len(self.bads) > 1 and any(
-            any(bad.firing(minute) for minute in _minutes(closed, again))
-            and not any(bad.firing(minute) for minute in _minutes(one.begin, closed - 60.0))
+            any(bad.firing(int(line["minute"])) for line in after)
+            and not any(bad.firing(int(line["minute"])) for line in before)
             for bad in self.bads
         )
+
+    def _began_anew(self, closed: float, again: float) -> bool:
+        minutes = range(int(closed // 60), int(again // 60) + 1)
+        return any(not any(bad.firing(minute) for bad in self.bads) for minute in minutes)
 
     def _doubled(self, one: Episode, mine: list[Period]) -> None:
         for before, after in itertools.pairwise(mine):
@@ -259,6 +265,8 @@ class _Key:
                 return "a person closed it, and reopen_after passed"
             if any(before.closed <= t <= after.created for t in self.unseen):
                 return "a person closed it, and a look failed"
+            if self.played.hosts > 1 and self._began_anew(before.closed, after.created):
+                return "a person closed it, and another host saw it begin anew"
             if self._joined(one, before.closed, after.created):
                 return "a person closed a group, and another alert joined it"
         if any(before.created - _SLACK <= t <= after.created for t in self.forgot):
@@ -266,10 +274,6 @@ class _Key:
         if any(before.created < t <= after.created for t in self.ends):
             return "one host's own evaluations ended the episode, another host's did not"
         return ""
-
-
-def _minutes(begin: float, end: float) -> range:
-    return range(int(begin // 60), int(end // 60) + 1)
 
 
 def _move_up(episodes: list[Episode], mine: dict[float, list[Period]]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opsctl.core.alerts import AlertState
-from opsctl.core.commands import Cycle, JournalAlert, Plan, Resolve, Trigger, Watched
+from opsctl.core.commands import Closing, Cycle, JournalAlert, Plan, Resolve, Trigger, Watched
 from opsctl.core.keys import dedup_key, key_of, short
 from opsctl.core.planning import plan
 from opsctl.core.policy import Policy
@@ -169,6 +169,17 @@ def test_a_new_journal_closes_what_is_healthy_and_nothing_else() -> None:
     assert [(type(c).__name__, c.episode) for c in made.commands] == [("Trigger", 1), ("Resolve", 0)]
     assert made.commands[1].key == dedup_key(NAMESPACE, "pay", Severity.PAGE, ())
     assert len(plan({}, now, namespace=NAMESPACE, next_episode=1, sweep=False).commands) == 1
+
+
+def test_a_sweep_does_not_trust_a_resolve_that_went_before_it_and_waits_for_one_that_did_not() -> None:
+    """After a run without a journal there may be another incident under the key; what is unsent will close it."""
+    now = cycle(T0 + minutes(9), healthy=(Watched("redeem", "RedeemBudgetBurn", "money", ()),))
+    key = dedup_key(NAMESPACE, "redeem", Severity.PAGE, ())
+    sent = Closing(key, 3, "pagerduty/money", "RedeemBudgetBurn", T0, 1)
+    made = plan({}, now, namespace=NAMESPACE, next_episode=4, sweep=True, closings=(sent,))
+    assert [type(c) for c in made.commands] == [Resolve]
+    made = plan({}, now, namespace=NAMESPACE, next_episode=4, sweep=True, closings=(sent,), leaving=frozenset({key}))
+    assert made.commands == ()
 
 
 STEP = st.tuples(
