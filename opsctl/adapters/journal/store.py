@@ -117,12 +117,12 @@ class SqliteJournal(IncidentTable):
             _write_fact(db, fact)
         if cycle is None:
             return Committed(number, None)
-        from opsctl.core.planning import plan
+        from opsctl.core.failing_open import plan_in_any_case
 
         own = (self.problem,) if self.problem and self.path != MEMORY else ()
         doubt = beside or bool(own)  # there may be incidents that this journal does not know
         unswept = _unswept(db, cycle.loaded, begins=begins or doubt)
-        made = plan(
+        made = plan_in_any_case(
             _alerts(db),
             cycle,
             namespace=self.namespace,
