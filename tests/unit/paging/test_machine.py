@@ -156,7 +156,7 @@ class Delivering(RuleBasedStateMachine):
     def one_run(self, host: int, faults: list[str], deadly: int = -1, after: bool = False, blind: bool = False) -> None:
         journal = MortalJournal(self.folder / str(host), NAMESPACE, self.clock.now)
         journal.deadly, journal.after = deadly, after
-        sink, reader = FaultySink(self.far, list(faults)), FarReader(self.far, blind)
+        sink, reader = FaultySink(self.far, list(faults)), self.reader(blind)
         sinks = Sinks({"pagerduty": sink}, (), (reader,) if self.rest else ())
         opened, closed = len(self.far.incidents), {one.id for one in self.far.incidents if not one.is_open}
         number, at = _count(journal), self.clock.now()
@@ -173,6 +173,9 @@ class Delivering(RuleBasedStateMachine):
                 self.judge_closed(one)
         for one in self.far.incidents[opened:]:
             self.judge_opened(one)
+
+    def reader(self, blind: bool) -> FarReader:
+        return FarReader(self.far, blind)
 
     def _evaluate_and_send(self, journal: SqliteJournal, sinks: Sinks) -> None:
         at = self.clock.now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -195,3 +197,23 @@ def test_a_fact_that_another_version_wrote_is_asked_again(journal: SqliteJournal
     journal.write(lambda db: db.execute("INSERT INTO facts VALUES ('remote_incident', 'pagerduty/Q1', '[\"k\",1]', 0)"))
     looked = look((Reader("pagerduty", lambda: Seen(T0, complete=True)),), journal, cycle(T0), clock)
     assert looked.problems == ()
+
+
+def test_a_transaction_that_reads_first_is_not_overtaken_by_another_process(
+    journal: SqliteJournal, clock: SteppedClock
+) -> None:
+    """Begun as a reader it would fail at its first write, whatever the timeout says."""
+    other = open_journal(journal.folder, NAMESPACE, clock)
+    count = "SELECT count(*) FROM runs"
+    thread = threading.Thread(target=lambda: other.commit(run_record(T0), (), cycle(T0)))
+
+    def work(db: sqlite3.Connection) -> int:
+        before = db.execute(count).fetchone()[0]
+        thread.start()
+        thread.join(0.3)
+        db.execute("INSERT INTO facts VALUES ('k', 's', '1', 0)")
+        return int(db.execute(count).fetchone()[0] - before)
+
+    assert journal.write(work) == 0
+    thread.join(10)
+    assert journal.read(lambda db: db.execute(count).fetchone()[0]) == 1

@@ -153,3 +153,10 @@ def test_the_hour_after_which_it_may_wake_again_begins_when_it_woke_and_not_when
     shut = there("resolved", created=16, changed=20, person=True)
     after = planned(known, at(21, [alert()], looked(21, shut))).after[KEY]
     assert [len(planned(after, at(m, [alert()], looked(m, shut))).commands) for m in (75, 76)] == [0, 1]
+
+
+def test_the_incident_of_the_episode_before_is_not_this_ones_though_it_shows_open() -> None:
+    known = told(last_remote_id="Q1")
+    for minute, problems in ((1, 0), (2, 1)):
+        made = planned(known, at(minute, [alert()], looked(minute, there(created=-1))))
+        assert (made.after[KEY].visible, len(made.problems)) == (None, problems)
