@@ -1,1 +1,1 @@
-"""The world that is not a signal: pager, journal, runbook steps, clock."""
+"""The world that is not a signal: sinks, journal, runbook steps, clock."""

@@ -169,7 +169,7 @@ class Telemetry:
             self._instruments.command.record(time.monotonic() - begun, shown)
 
     def cycle(self, seconds: float, verdicts: Mapping[str, int], events: Mapping[str, int]) -> None:
-        """One cycle: how long it took, how many rules are in each state, what became of the pager's events."""
+        """One cycle: how long it took, how many rules are in each state, what became of the events to sinks."""
         if self._instruments is not None:
             self._instruments.cycle(seconds, verdicts, events)
 
@@ -330,7 +330,7 @@ class _Instruments:
         self._question = histogram("opsctl.question.duration", "s", "How long a backend took to answer.")
         self._cycle = histogram("opsctl.cycle.duration", "s", "How long asking and judging took.")
         self._rules = gauge("opsctl.rules", "{rule}", "How many rules are in each state.")
-        self._events = counter("opsctl.pager.events", "{event}", "Events to the pager, by what became of them.")
+        self._events = counter("opsctl.sink.events", "{event}", "Events to sinks, by what became of them.")
 
     def question(self, seconds: float, attributes: Attributes) -> None:
         """One question and its outcome."""

@@ -26,7 +26,7 @@ app.add_typer(silence_app, name="silence", help="Tell nobody of something for a 
 Match = Annotated[list[str] | None, typer.Option("-l", "--match", help="A matcher, like 'service=\"wallet\"'.")]
 
 
-@app.command("ls")
+@app.command("ls", short_help="List what fires and where it goes.")
 def list_(
     match: Match = None,
     silenced: bool = typer.Option(False, "--silenced", help="Only what a silence holds for."),
@@ -53,7 +53,7 @@ def list_(
     _end(run, routing, problem)
 
 
-@app.command()
+@app.command(short_help="Show an alert, its route and its silences.")
 def show(
     alert: Annotated[str, typer.Argument(metavar="ALERT", help="A rule's name or uid, a key's beginning, or #12.")],
     output: Output = None,
@@ -88,7 +88,7 @@ def show(
     _end(run, routing, problem)
 
 
-@app.command()
+@app.command(short_help="Say where an alert would go, and why.")
 def route(
     label: Annotated[list[str], typer.Option("--label", help="A label of the alert, like service=wallet.")],
     at: str | None = typer.Option(None, "--at", help="At this time: RFC 3339, unix seconds, or 15m (ago)."),

@@ -55,14 +55,14 @@ def silence(
     file.with_one_more(made)
     _print_new(run, file, made)
     if dry_run:
-        run.say("nothing was written")
+        run.say("dry run: nothing was written")
         return
     confirm(run, f"silence {', '.join(map(str, made.matchers))}", yes=yes)
     file.write(lambda: file.with_one_more(made))
-    run.say(_clean(f"written into {file.path}; `opsctl alert silence end {made.id}` ends it"))
+    run.say(_clean(f"written into {file.path}; `opsctl alert silence end {made.id}` ends it early"))
 
 
-@silence_app.command("ls")
+@silence_app.command("ls", short_help="List silences.")
 def list_(
     everything: bool = typer.Option(False, "-a", "--all", help="Those that are over too."),
     output: Output = None,

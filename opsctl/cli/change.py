@@ -27,7 +27,7 @@ def main() -> None:
     """Changes, shown beside incidents in PagerDuty."""
 
 
-@app.command()
+@app.command(short_help="Tell PagerDuty of a change.")
 def send(
     summary: Annotated[str, typer.Argument(metavar="SUMMARY", help="What changed, in one line.")],
     service: Annotated[str, typer.Option("--service", "-s", metavar="SERVICE", help="The service that changed.")],

@@ -51,7 +51,7 @@ def _silences(composition: Composition, journal: bool) -> Iterator[Finding]:
         return
     now = composition.clock.now()
     holding = [one for one in found if one.active(now)]
-    yield ok("silences", f"{len(found)}, of which {len(holding)} hold now")
+    yield ok("silences", f"{len(found)}, {len(holding) or 'none'} {'hold' if len(holding) > 1 else 'holds'} now")
     yield from _forgotten(found, now)
     yield from _useless(composition, [one for one in found if one.ends > now], journal, now)
     if journal:

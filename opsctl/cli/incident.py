@@ -35,7 +35,7 @@ Selector = Annotated[
 _GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "resolved": "✔ resolved"}
 
 
-@app.command("ls")
+@app.command("ls", short_help="List open incidents, newest first.")
 def list_(
     everything: bool = typer.Option(False, "-a", "--all", help="Resolved ones too."),
     since: Since = "24h",
@@ -43,7 +43,7 @@ def list_(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """List open incidents, newest first, beside what PagerDuty shows; --all adds those resolved since --since."""
+    """List open incidents, newest first, beside what their sinks show; --all adds those resolved since --since."""
     run = frame()
     form = chosen_output(run, output, json)
     now = run.composition.clock.now()
@@ -66,9 +66,9 @@ def list_(
         raise typer.Exit(ExitCode.ACTION)
 
 
-@app.command()
+@app.command(short_help="Show one incident and what happened to it.")
 def show(incident: Selector, offline: Offline = False, output: Output = None, json: Json = False) -> None:
-    """Show one incident, what happened to it, and what PagerDuty shows of it now."""
+    """Show one incident, what happened to it, and what its sink shows of it now."""
     run = frame()
     form = chosen_output(run, output, json)
     journal = open_journal(run)
@@ -83,27 +83,32 @@ def show(incident: Selector, offline: Offline = False, output: Output = None, js
         _print_one(run, found, glance, moments, form)
 
 
-@app.command()
+@app.command(short_help="Acknowledge one: its sink stops notifying.")
 def ack(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> None:
-    """Acknowledge an incident: PagerDuty stops notifying, the alert goes on."""
+    """Acknowledge an incident: its sink stops notifying, the alert goes on."""
     _act("acknowledge", incident, dry_run=dry_run, yes=yes)
 
 
-@app.command()
+app.command(short_help="Write a line on an open incident.")(note)
+
+
+@app.command(short_help="Close one by hand.")
 def resolve(incident: Selector, dry_run: DryRun = False, yes: Yes = False) -> None:
     """Close an incident by hand; while its alert fires, another opens after `reopen_after` and `repeat_interval`."""
     _act("resolve", incident, dry_run=dry_run, yes=yes)
 
 
-app.command()(timeline)
-app.command("why-not")(why_not)
-app.command()(note)
+app.command(short_help="What happened, minute by minute.")(timeline)
+app.command("why-not", short_help="Was anybody told, and if not: what stopped it.")(why_not)
 
 
 def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
     run = frame()
     journal = open_journal(run)
-    found = pick_incident(journal.incidents(), selector)
+    found = pick_open(journal, selector)
+    if found.resolved is not None:
+        run.say(_clean(f"#{found.episode} {found.rule_name} is resolved already"))
+        return
     if dry_run:
         how = f"send {action} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
         sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
@@ -174,6 +179,16 @@ def pick_incident(incidents: Sequence[Incident], selector: str) -> Incident:
     raise UsageError(f"no such incident: {selector}", hint=hint)
 
 
+def pick_open(journal: Journal, selector: str) -> Incident:
+    """The open incident that a selector names; where none is, the newest that was, which is resolved."""
+    found = journal.incidents()
+    if not any(_matches(one, selector) for one in found):
+        past = [one for one in journal.incidents(include_resolved=True) if _matches(one, selector)]
+        if past:
+            return max(past, key=lambda one: one.episode)
+    return pick_incident(found, selector)
+
+
 def _matches(one: Incident, selector: str) -> bool:
     number = selector.removeprefix("#")
     if number.isascii() and number.isdigit() and (selector.startswith("#") or len(number) < 8):
@@ -211,7 +226,7 @@ def _print_list(run: Frame, found: Sequence[Incident], glance: Glance, now: date
     columns = [Column("state"), Column("incident", right=True), Column("rule"), Column("service"), Column("severity")]
     columns += [
         Column("opened", right=True),
-        *([Column(glance.column)] if seen else [Column("page"), Column("acknowledged")]),
+        *([Column(glance.heading(found))] if seen else [Column("page"), Column("acknowledged")]),
     ]
     columns += [Column("summary", wrap=True), *([] if table else [Column("seen")])]
     rows = [_row(one, glance, now, seen=seen) + ([] if table else [glance.words(one)]) for one in found]

@@ -149,7 +149,6 @@ def _answer_fields(one: WhyNot) -> dict[str, Any]:
 
 
 def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetime, form: str) -> None:
-    from opsctl.cli.incident import time_writer
     from opsctl.render.table import Column, write_rows
 
     if form != "table":
@@ -160,12 +159,14 @@ def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetim
         ]
         write_rows(sys.stdout, columns, rows, table=False, color=False)
         return
-    when = time_writer(run)(at)
+    when = f"{at:%Y-%m-%d %H:%M:%S}Z"  # as in the answers, which are the journal's words
     if not shown:
         rules = "1 rule, healthy" if judged == 1 else f"{judged} rules, all healthy"
         words = rules if judged else "no rule is known"
         sys.stdout.write(f"{when}: {words}\n")
-    for one in shown:
+    for number, one in enumerate(shown):
+        if number:
+            sys.stdout.write("\n")
         service = f" on {one.rule.service}" if one.rule.service else ""
         asked = [
             ("breached?", _glyph(one.breached, good="no"), one.breach),

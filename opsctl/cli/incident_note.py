@@ -24,13 +24,15 @@ def note(
     dry_run: DryRun = False,
 ) -> None:
     """Write a line on an open incident, for whoever comes next."""
-    from opsctl.cli.incident import open_journal, pick_incident
+    from opsctl.cli.incident import open_journal, pick_open
     from opsctl.render.text import clean
 
     run = frame()
     words = _words(text)
     journal = open_journal(run)
-    found = pick_incident(journal.incidents(), incident)
+    found = pick_open(journal, incident)
+    if found.resolved is not None:
+        raise UsageError(f"#{found.episode} {found.rule_name} is resolved: a note goes on an open incident")
     _can_be_told(run, found)
     name = f"#{found.episode} {found.rule_name}"
     if dry_run:

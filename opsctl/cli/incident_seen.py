@@ -38,6 +38,13 @@ class Glance:
         """The heading for what was seen."""
         return self.sources[0] if len(self.sources) == 1 else "seen"
 
+    def heading(self, incidents: Sequence[Incident]) -> str:
+        """The heading over several: a sink's name only where all of them went to it."""
+        from opsctl.core.routing import split_target
+
+        told = {split_target(one.route)[0] for one in incidents if one.route}
+        return self.column if told <= set(self.sources) else "seen"
+
     def words(self, one: Incident) -> str:
         """For a cell; "" where nothing was seen."""
         seen = self.shown.get(one.episode)

@@ -28,7 +28,7 @@ def main() -> None:
     """On-calls, as PagerDuty has them."""
 
 
-@app.command()
+@app.command(short_help="Show who is on call, and until when.")
 def show(
     names: Annotated[
         list[str] | None,

@@ -76,7 +76,7 @@ def _run(result: Result, version: str) -> Iterator[Family]:
     pages = result.sent
     yield (
         "opsctl_check_events",
-        "Events to the pager in the last check, by what became of them.",
+        "Events to sinks in the last check, by what became of them.",
         []
         if pages is None
         else [

@@ -53,7 +53,8 @@ def clock_time(at: datetime, *, utc: bool) -> str:
     """Time of day: `14:03:22Z`, or local with its offset."""
     if utc:
         return at.astimezone(UTC).strftime("%H:%M:%SZ")
-    return at.astimezone().strftime("%H:%M:%S%z")
+    local = at.astimezone()
+    return local.strftime("%H:%M:%S%z" if local.utcoffset() else "%H:%M:%SZ")
 
 
 def percent(ratio: float) -> str:

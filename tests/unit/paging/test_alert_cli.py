@@ -370,7 +370,7 @@ def test_doctor_names_silences_that_somebody_should_look_at(world: World, told: 
     found = doctor(world, told)
     assert found == [
         ("OK", "3, each takes something — None"),
-        ("OK", "7, of which 5 hold now — None"),
+        ("OK", "7, 5 hold now — None"),
         ("WARN", "1 over for more than 30 days: old — take them out of the file"),
         ("WARN", f'typo of ana fits no rule: service="prommo" ({world.folder}/silences.yaml:4) — is a name misspelled? nobody is spared anything'),
         ("WARN", "soon of ana ends in 26m and RedeemBudgetBurn still fires — pagerduty/money is told then: put it right, or write another silence"),

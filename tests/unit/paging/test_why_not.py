@@ -120,7 +120,7 @@ def test_a_run_that_was_killed_before_it_sent_is_named(story: Story) -> None:
         ("ticket", "nobody is told: ticket, and no route takes it"),
         ("pending", "pending: it has to hold for as long as its rule says before it fires"),
         ("person", "#1 was closed at 2026-05-01 03:01:00Z (closed by ann): a new one waits for `reopen_after`"),
-        ("blind", "the verdict was unknown: blindness pages only after `stale_after` or `for`"),
+        ("blind", "the verdict was unknown: no data pages only after `stale_after`, or the rule's `for`"),
     ],
 )
 def test_what_stopped_a_page_is_said(story: Story, kind: str, words: str) -> None:
