@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+
+_A_SECOND = 100  # has so many hundredths
 
 
 class StoryClock:
@@ -24,8 +27,8 @@ class StoryClock:
         return time.monotonic() + self._slept
 
     def sleep(self, seconds: float) -> None:
-        """Move the story on."""
-        self.step(timedelta(seconds=seconds))
+        """Move the story on, by whole hundredths: real microseconds that a wait has lost leave no trace in the story."""
+        self.step(timedelta(seconds=math.ceil(seconds * _A_SECOND) / _A_SECOND))
 
     def step(self, by: timedelta) -> None:
         """Move the story on by that much, stopping at each whole minute on the way."""
