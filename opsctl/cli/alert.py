@@ -225,7 +225,7 @@ def _print_list(run: Frame, rows: list[AlertRow], now: datetime, form: str) -> N
     from opsctl.views.words import ago
 
     columns = [Column("state"), Column("since", right=True), Column("rule"), Column("service"), Column("severity")]
-    columns += [Column("to"), Column("incident", right=True), Column("withheld", wrap=True)]
+    columns += [Column("to"), Column("incident", right=True), Column("withheld", wrap=True, most=300)]
     cells = [
         [
             GLYPHS[row.state],
@@ -285,7 +285,7 @@ def _silence(one: Any) -> dict[str, Any]:
 def _print_facts(run: Frame, facts: Sequence[tuple[str, str]], form: str) -> None:
     from opsctl.render.table import Column, write_rows
 
-    columns = [Column("field"), Column("value", wrap=True)]
+    columns = [Column("field"), Column("value", wrap=True, most=1000)]
     write_rows(sys.stdout, columns, facts, table=form == "table", color=run.colored(sys.stdout))
 
 

@@ -52,7 +52,8 @@ def send(
         sys.stdout.write(clean(f"would send to pagerduty/{team or 'default'}: {json_.dumps(body)}") + "\n")
         return
     try:
-        delivery = sink.change(team, body, _SECONDS)
+        with run.waiting("telling PagerDuty"):
+            delivery = sink.change(team, body, _SECONDS)
     finally:
         sink.close()
     if delivery.outcome != "accepted":

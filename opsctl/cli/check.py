@@ -119,7 +119,10 @@ def _checked(
     def found(report: CycleReport) -> frozenset[ExitCode]:
         return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on=fail_on, on_unknown=on_unknown)
 
-    with run.phase("opsctl cycle", rules=len(chosen), context=composition.context.name) as note:
+    doing = f"judging {len(chosen):,} {'rule' if len(chosen) == 1 else 'rules'}" + (
+        ", telling the sinks" if notify else ""
+    )
+    with run.waiting(doing), run.phase("opsctl cycle", rules=len(chosen), context=composition.context.name) as note:
         once = run_once(world, chosen, full=full, notify=notify, at=when, ending=lambda report: worst(found(report)))
         _observe(run, once, note)
     held = found(once.report)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from opsctl.adapters.telemetry import Attributes, Telemetry
     from opsctl.app import Composition
     from opsctl.ports import Clock
+
+_PATIENCE_SECONDS = 0.3
 
 
 @dataclass
@@ -71,6 +73,22 @@ class Frame:
         if os.environ.get("FORCE_COLOR"):
             return True
         return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say on a terminal what takes more than 300 ms, once: nobody shall wonder whether it hangs."""
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        import threading
+
+        late = threading.Timer(_PATIENCE_SECONDS, self.say, (f"{what} …",))
+        late.daemon = True
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
 
     def say(self, line: str) -> None:
         """Talk: one line on stderr, unless --quiet."""

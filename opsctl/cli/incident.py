@@ -140,7 +140,8 @@ def _deliver(run: Frame, journal: Journal, found: Incident, action: str | None) 
     from opsctl.sender import drain
 
     limits = run.composition.context.limits
-    report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
+    with run.waiting(f"sending, for at most {limits.send.total_seconds():g} s"):
+        report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
     for problem in report.problems:
         run.warn(_clean(f"opsctl: {problem}"))
     failed = (*report.left, *report.dead, *report.never_delivered)
@@ -228,7 +229,7 @@ def _print_list(run: Frame, found: Sequence[Incident], glance: Glance, now: date
         Column("opened", right=True),
         *([Column(glance.heading(found))] if seen else [Column("page"), Column("acknowledged")]),
     ]
-    columns += [Column("summary", wrap=True), *([] if table else [Column("seen")])]
+    columns += [Column("summary", wrap=True, most=200), *([] if table else [Column("seen")])]
     rows = [_row(one, glance, now, seen=seen) + ([] if table else [glance.words(one)]) for one in found]
     write_rows(sys.stdout, columns, rows, table=table, color=run.colored(sys.stdout))
     if not found:
@@ -268,9 +269,9 @@ def _print_one(run: Frame, one: Incident, glance: Glance, moments: Sequence[Mome
     ]
     color, table = run.colored(sys.stdout), form == "table"
     shown = [(name, text) for name, text in facts if text]
-    write_rows(sys.stdout, [Column("field"), Column("value", wrap=True)], shown, table=table, color=color)
+    write_rows(sys.stdout, [Column("field"), Column("value", wrap=True, most=1000)], shown, table=table, color=color)
     sys.stdout.write("\n")
-    columns = [Column("time"), Column("what"), Column("text", wrap=True), Column("by")]
+    columns = [Column("time"), Column("what"), Column("text", wrap=True, most=400), Column("by")]
     rows = [(when(line.at), line.kind, line.text, line.who) for line in moments]
     write_rows(sys.stdout, columns, rows, table=table, color=color)
 

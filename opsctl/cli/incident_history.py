@@ -67,7 +67,7 @@ def _print_timeline(run: Frame, lines: Sequence[tuple[Incident, Moment]], form: 
 
     when = time_writer(run)
     columns = [Column("time"), Column("incident", right=True), Column("rule"), Column("what"), Column("by")]
-    columns.append(Column("text", wrap=True))
+    columns.append(Column("text", wrap=True, most=400))
     rows = [(when(line.at), f"#{one.episode}", one.rule_name, line.kind, line.who, line.text) for one, line in lines]
     write_rows(sys.stdout, columns, rows, table=form == "table", color=run.colored(sys.stdout))
     if not lines:
@@ -177,7 +177,7 @@ def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetim
         from opsctl.render.text import clean
 
         sys.stdout.write(clean(f"{one.rule.name}{service} at {when} {one.incident}").rstrip() + "\n")
-        columns = [Column("question"), Column("answer"), Column("why", wrap=True)]
+        columns = [Column("question"), Column("answer"), Column("why", wrap=True, most=600)]
         write_rows(sys.stdout, columns, asked, table=True, color=run.colored(sys.stdout))
 
 

@@ -89,7 +89,8 @@ def _deliver(run: Frame, journal: Journal, found: Incident) -> None:
     from opsctl.sender import drain
 
     limits = run.composition.context.limits
-    report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
+    with run.waiting(f"sending, for at most {limits.send.total_seconds():g} s"):
+        report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
     for problem in report.problems:
         run.warn(clean(f"opsctl: {problem}"))
     where = found.route.rstrip("/")

@@ -76,7 +76,9 @@ def glance_at(run: Frame, journal: Journal, incidents: Sequence[Incident], *, of
     from opsctl.views.far_side import beside
 
     clock = run.composition.clock
-    look = glance(run.composition.sinks.readers, journal, told, clock, GLANCE_SECONDS)
+    readers = run.composition.sinks.readers
+    with run.waiting(f"asking {', '.join(reader.name for reader in readers)}, for at most {GLANCE_SECONDS:g} s"):
+        look = glance(readers, journal, told, clock, GLANCE_SECONDS)
     for problem in look.problems:
         run.warn(clean(f"opsctl: {problem}; the rest is what the journal knows"))
     answered = tuple(name for name, seen in look.seen.items() if seen.incidents or seen.absent or not seen.problem)

@@ -47,7 +47,8 @@ def show(
     when = moment("--at", at, run.composition.clock.now())
     pagerduty, account = _account(run)
     wanted = _wanted(run, pagerduty, names or [])
-    found = _asked(account, list(dict.fromkeys(wanted.values())), when, timeout)
+    with run.waiting("asking PagerDuty"):
+        found = _asked(account, list(dict.fromkeys(wanted.values())), when, timeout)
     nobody = [duty.key for duty in found.duties if duty.service and not any(one.level == 1 for one in duty.people)]
     run.code = int(ExitCode.FINDING if nobody else ExitCode.OK)
     if form == "json":

@@ -49,7 +49,7 @@ def status(services: Services = None, at: At = None, output: Output = None, json
         backends = [{"name": b.name, "status": b.status, "error": b.error} for b in once.report.backends]
         write_json("status/v1", {"at": once.report.at, "services": services_body, "backends": backends})
     else:
-        columns = [Column("state"), Column("service"), Column("rules", right=True), Column("why", wrap=True)]
+        columns = [Column("state"), Column("service"), Column("rules", right=True), Column("why", wrap=True, most=300)]
         cells = [
             [row.words if form == "table" else row.state.value, row.service, str(row.rules), row.headline]
             for row in rows

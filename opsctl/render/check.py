@@ -10,11 +10,12 @@ from typing import Any
 from opsctl.core.alerts import Alert
 from opsctl.core.rules import Evidence, State, Verdict, state_of
 from opsctl.render.paint import paint
-from opsctl.render.text import clean
+from opsctl.render.text import clean, shortened
 from opsctl.views.check import Line, Reported, Result, counts, lines
 from opsctl.views.words import GLYPHS, ago, clock_time, kind
 
 _INDENT = " " * 11
+_MOST = 600  # characters of a headline: a label may hold a page of text
 
 
 def blocks(rows: Sequence[Line], at: datetime, *, utc: bool, color: bool, width: int) -> list[str]:
@@ -26,7 +27,7 @@ def blocks(rows: Sequence[Line], at: datetime, *, utc: bool, color: bool, width:
         since = _since(row, at, utc=utc)
         head = f"{paint(row.words, row.state, color)}{' ' * max(1, 11 - len(row.words))}"
         out.append(head + clean(f"{row.service} / {row.rule}") + f"  {row.severity}{since}")
-        wrapped = textwrap.wrap(clean(row.headline), max(40, width - len(_INDENT)))
+        wrapped = textwrap.wrap(shortened(clean(row.headline), _MOST), max(40, width - len(_INDENT)))
         out.extend(_INDENT + part for part in wrapped)
         if row.runbook:
             out.append(f"{_INDENT}runbook: {clean(row.runbook)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from opsctl.core.frozen import dataclass
-from opsctl.render.text import clean
+from opsctl.render.text import clean, shortened
 
 _GAP = 2
 _NARROW = 36  # columns; less than this is no place for a sentence
@@ -18,11 +18,15 @@ STYLES = {"✔": "green", "!": "yellow", "✖": "bold red", "?": "magenta", "~":
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `right` aligns numbers, `wrap` lets the text take the room that is left."""
+    """One column: `right` aligns numbers, `wrap` lets the text take the room that is left.
+
+    `most` is how many characters of a cell a table shows; 0 is all of them.
+    """
 
     name: str
     right: bool = False
     wrap: bool = False
+    most: int = 0
 
 
 def write_rows(
@@ -31,11 +35,16 @@ def write_rows(
     """Write `rows` (text from anywhere; it is cleaned here) as a table or as tab-separated lines with a header."""
     cells = [[clean(cell) for cell in row] for row in rows]
     if table:
-        out.write(_table(columns, cells, color=color))
+        shown = [[_cut(cell, column) for cell, column in zip(row, columns, strict=True)] for row in cells]
+        out.write(_table(columns, shown, color=color))
         return
     out.write("\t".join(column.name.lower().replace(" ", "_") for column in columns) + "\n")
     for row in cells:
         out.write("\t".join(row) + "\n")
+
+
+def _cut(cell: str, column: Column) -> str:
+    return shortened(cell, column.most) if column.most else cell
 
 
 def _table(columns: Sequence[Column], rows: list[list[str]], *, color: bool) -> str:

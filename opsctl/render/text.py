@@ -19,6 +19,11 @@ def clean_block(text: str) -> str:
     return "\n".join(clean(line) for line in text.splitlines())
 
 
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text of which a person reads no more; `--json` has the whole."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def _shown(ch: str) -> str:
     if ch in _KEEP:
         return _KEEP[ch]

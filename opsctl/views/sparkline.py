@@ -17,9 +17,9 @@ def sparkline(values: Sequence[float], width: int) -> str:
     finite = [v for v in values if _finite(v)]
     if not finite:
         return " " * len(values)
-    low, high = min(finite), max(finite)
+    low, high = min(finite) / 2, max(finite) / 2  # halves: between the largest floats there is no distance
     span = (high - low) or 1.0
-    return "".join(_BARS[min(7, int((v - low) / span * 8))] if _finite(v) else " " for v in values)
+    return "".join(_BARS[min(7, int((v / 2 - low) / span * 8))] if _finite(v) else " " for v in values)
 
 
 def _finite(value: float) -> bool:

@@ -108,7 +108,8 @@ def _without_incident(
     if notified is None or at - notified.started > BLIND_AFTER:
         return "the runs were without --notify: they judge and tell nobody"
     if span.outcome not in _BREACHED:
-        return f"the verdict was {span.outcome.replace('_', ' ')}: no data pages only after `stale_after`, or the rule's `for`"
+        outcome = span.outcome.replace("_", " ")
+        return f"the verdict was {outcome}: no data pages only after `stale_after`, or the rule's `for`"
     closed = past[-1] if past else None
     if closed is not None and closed.resolved is not None and closed.resolved > span.first_at:
         words = f"#{closed.episode} was closed at {_time(closed.resolved)} ({closed.reason})"

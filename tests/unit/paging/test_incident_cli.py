@@ -130,6 +130,18 @@ def test_ack_goes_as_an_event_after_its_trigger(world: World, capsys: pytest.Cap
     assert len(world.pager.sent) == 3
 
 
+def test_what_is_resolved_is_said_to_be_and_takes_no_note(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run("incident", "resolve", "#1") == 0
+    sent = len(world.pager.sent)
+    for action in ("resolve", "ack"):
+        capsys.readouterr()
+        assert world.run("incident", action, "#1") == 0
+        assert "#1 RedeemBudgetBurn is resolved already" in capsys.readouterr().err
+    assert world.run("incident", "note", "#1", "too late") == 2
+    assert "is resolved: a note goes on an open incident" in capsys.readouterr().err
+    assert len(world.pager.sent) == sent
+
+
 def test_resolve_closes_and_the_timeline_says_who(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.run("incident", "ack", "#1")
     assert world.run("incident", "resolve", "#1") == 0

@@ -6,7 +6,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opsctl.render.table import Column, write_rows
@@ -62,6 +62,7 @@ def test_sparkline_spans_low_to_high_and_leaves_gaps() -> None:
 
 
 @given(st.lists(st.floats(), max_size=200), st.integers(1, 60))
+@example([1.7976931348623157e308, -9.9792015476736e291], 2)
 def test_sparkline_never_exceeds_its_width(values: list[float], width: int) -> None:
     """Any floats, infinities and NaN included."""
     assert len(sparkline(values, width)) <= width
@@ -78,6 +79,17 @@ def test_a_sentence_without_room_goes_below_its_row(monkeypatch: pytest.MonkeyPa
     assert lines[1].split() == ["x" * 20, "y" * 20]
     assert lines[2] == "    burns its budget and nobody has looked at it yet, so"
     assert lines[4].split() == ["1", "2"]
+
+
+def test_a_table_cuts_what_nobody_reads_and_lines_do_not() -> None:
+    """A label may hold a page of text; programs get all of it."""
+    table, lines = io.StringIO(), io.StringIO()
+    columns, rows = [Column("rule"), Column("summary", wrap=True, most=50)], [["Shard", "x" * 9000]]
+    write_rows(table, columns, rows, table=True, color=False)
+    write_rows(lines, columns, rows, table=False, color=False)
+    assert table.getvalue().count("x") == 49
+    assert "…" in table.getvalue()
+    assert lines.getvalue().count("x") == 9000
 
 
 def test_wide_characters_stay_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
