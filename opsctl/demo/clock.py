@@ -27,7 +27,7 @@ class StoryClock:
         return time.monotonic() + self._slept
 
     def sleep(self, seconds: float) -> None:
-        """Move the story on, by whole hundredths: real microseconds that a wait has lost leave no trace in the story."""
+        """Move the story on, by whole hundredths: microseconds that really went by leave no trace in it."""
         self.step(timedelta(seconds=math.ceil(seconds * _A_SECOND) / _A_SECOND))
 
     def step(self, by: timedelta) -> None:
