@@ -14,7 +14,7 @@ _TEXT = """\
 default_context = "@NAME@"
 
 [contexts.@KEY@]
-protected = @PROTECTED@                 # opens read-only; actions want the context's name typed
+protected = @PROTECTED@                 # actions want the context's name typed
 namespace = "@NAME@"              # part of every incident's key: two environments never share one
 # state_dir = "/var/lib/opsctl/@NAME@"   # the journal; default: $XDG_STATE_HOME/opsctl/@NAME@
 catalogue = "bundled:"            # the demo platform's services; your own: "services.yaml", beside this file
