@@ -14,7 +14,7 @@ import typer
 from opsctl.cli.alert_silence import silence_app
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import Json, Output, chosen_output, moment
-from opsctl.errors import ExitCode, UsageError
+from opsctl.errors import ActionError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from opsctl.core.routing import Matcher, Routing
@@ -65,7 +65,12 @@ def show(
     now = run.composition.clock.now()
     routing, rows = known_alerts(run, now)
     problem = run.composition.journal().problem
-    found = _chosen(run, rows, routing, now, alert)
+    try:
+        found = _chosen(run, rows, routing, now, alert)
+    except UsageError as unknown:
+        if problem:
+            raise ActionError(f"{problem}: its alerts are not known") from unknown
+        raise
     if form == "json":
         from opsctl.views.alerts import choice_body, row_body
 

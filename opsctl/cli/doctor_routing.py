@@ -46,7 +46,9 @@ def _silences(composition: Composition, journal: bool) -> Iterator[Finding]:
         yield from (fail("silences", ExitCode.USAGE, str(wrong)) for wrong in several.errors)
         return
     except OpsctlError as wrong:
-        todo = "until then no silence holds; `opsctl alert silence` writes the first one"
+        todo = "until then no silence holds"
+        if not context.silences.exists():
+            todo += "; `opsctl alert silence` writes the first one"
         yield fail("silences", ExitCode.USAGE, str(wrong), todo)
         return
     now = composition.clock.now()

@@ -92,7 +92,7 @@ def why_not(rules: Rules = None, at: At = "now", output: Output = None, json: Js
         body = {"at": when, "judged": len(answers), "rules": [_answer_fields(one) for one in shown]}
         write_json("incident/why-not/v1", body)
     else:
-        _print_answers(run, shown, len(answers), when, form)
+        _print_answers(run, shown, len(answers), when, form, named=bool(rules))
     if any(one.stopped for one in shown if one.breached == "yes"):
         raise typer.Exit(ExitCode.FINDING)
     if any(one.breached in ("unknown", "not judged") for one in shown) or not answers:
@@ -148,8 +148,9 @@ def _answer_fields(one: WhyNot) -> dict[str, Any]:
     return rule | answers | {"incident": one.incident or None, "stopped": one.stopped or None}
 
 
-def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetime, form: str) -> None:
+def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetime, form: str, *, named: bool) -> None:
     from opsctl.render.table import Column, write_rows
+    from opsctl.render.text import clean
 
     if form != "table":
         columns = [Column(name) for name in ("rule", "service", "breached", "paged", "seen", "incident", "stopped")]
@@ -164,6 +165,9 @@ def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetim
         rules = "1 rule, healthy" if judged == 1 else f"{judged} rules, all healthy"
         words = rules if judged else "no rule is known"
         sys.stdout.write(f"{when}: {words}\n")
+    if not named and all_alike(shown):
+        sys.stdout.write(clean(f"{when}: none of {len(shown):,} rules was judged: {shown[0].breach}") + "\n")
+        return
     for number, one in enumerate(shown):
         if number:
             sys.stdout.write("\n")
@@ -174,11 +178,15 @@ def _print_answers(run: Frame, shown: Sequence[WhyNot], judged: int, at: datetim
             ("seen?", _glyph(one.seen, good="yes"), one.sight),
             ("stopped by", "✖" if one.stopped and one.breached == "yes" else "", one.stopped or "nothing"),
         ]
-        from opsctl.render.text import clean
-
         sys.stdout.write(clean(f"{one.rule.name}{service} at {when} {one.incident}").rstrip() + "\n")
         columns = [Column("question"), Column("answer"), Column("why", wrap=True, most=600)]
         write_rows(sys.stdout, columns, asked, table=True, color=run.colored(sys.stdout))
+
+
+def all_alike(shown: Sequence[WhyNot]) -> bool:
+    """Whether nothing was judged, for one reason: not worth a screen for each rule."""
+    reasons = {(one.breach, one.page, one.stopped) for one in shown}
+    return len(shown) > 1 and len(reasons) == 1 and all(one.breached == "not judged" for one in shown)
 
 
 def _glyph(answer: str, *, good: str) -> str:

@@ -63,6 +63,9 @@ def why_not(history: History, rule: About, at: datetime) -> WhyNot:
     breached, breach = _breached(history, run, span, at)
     if open_ is not None:
         return _with_incident(history, rule, at, (breached, breach), span, open_)
+    if run is None and breached == "not judged":
+        unknown = "this journal does not reach back so far"
+        return WhyNot(rule, at, breached, breach, "unknown", unknown, "unknown", unknown, "not known")
     stopped = "" if breached == "no" else _without_incident(history, run, span, past, at)
     return WhyNot(
         rule, at, breached, breach, "no", "no incident was open", "no", "there was nothing to see", stopped,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from opsctl.adapters.journal import SqliteJournal, open_journal
+from opsctl.cli.incident_history import all_alike
 from opsctl.core.alerts import Alert
 from opsctl.core.routing import Matcher, Routing, Silence
 from opsctl.core.slo import Severity
@@ -85,8 +86,13 @@ def test_a_minute_that_nobody_judged_is_not_healthy(story: Story) -> None:
     story.run(60, "pass")
     early, gap, other = story.ask(5), story.ask(30), story.ask(10, About("pay", "Pay"))
     assert (early.breached, early.breach) == ("not judged", "this journal begins at 2026-05-01 03:10:00Z")
+    assert (early.paged, early.seen, early.stopped) == ("unknown", "unknown", "not known"), "another journal may know"
     assert gap.breach == "opsctl did not run from 2026-05-01 03:10:00Z to 2026-05-01 04:00:00Z"
     assert gap.stopped == "nothing judged it, so nothing was decided"
+    unjudged = [story.ask(5), story.ask(5, About("pay", "Pay"))]
+    assert all_alike(unjudged), "one line, not a screen for each rule"
+    assert not all_alike(unjudged[:1])
+    assert not all_alike([early, gap])
     assert "not loaded, or the runs were about other services" in other.breach
 
 
