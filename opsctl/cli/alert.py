@@ -50,6 +50,8 @@ def list_(
         write_json("alert/ls/v1", {"at": now.replace(microsecond=0), **_broken(routing, problem), "alerts": bodies})
     else:
         _print_list(run, rows, now, form)
+        if not rows and not problem:
+            run.say("no such alert as far as this journal knows: `opsctl check --notify` writes it")
     _end(run, routing, problem)
 
 
@@ -245,8 +247,6 @@ def _print_list(run: Frame, rows: list[AlertRow], now: datetime, form: str) -> N
         for row in rows
     ]
     write_rows(sys.stdout, columns, cells, table=form == "table", color=run.colored(sys.stdout))
-    if not rows:
-        run.say("no such alert as far as this journal knows: `opsctl check --notify` writes it")
 
 
 def _print_one(run: Frame, row: AlertRow, routing: Routing, now: datetime, form: str) -> None:

@@ -61,6 +61,8 @@ def list_(
         write_json("incident/ls/v1", body)
     else:
         _print_list(run, found, glance, now, form)
+        if not found and not journal.problem:
+            run.say("no incident as far as this journal knows")
     if journal.problem:
         run.warn(f"opsctl: {journal.problem}")
         raise typer.Exit(ExitCode.ACTION)
@@ -232,8 +234,6 @@ def _print_list(run: Frame, found: Sequence[Incident], glance: Glance, now: date
     columns += [Column("summary", wrap=True, most=200), *([] if table else [Column("seen")])]
     rows = [_row(one, glance, now, seen=seen) + ([] if table else [glance.words(one)]) for one in found]
     write_rows(sys.stdout, columns, rows, table=table, color=run.colored(sys.stdout))
-    if not found:
-        run.say("no incident as far as this journal knows")
 
 
 def _row(one: Incident, glance: Glance, now: datetime, *, seen: bool) -> list[str]:

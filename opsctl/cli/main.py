@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "log": ("opsctl.cli.log:app", "Log lines: search, follow, group by pattern."),
     "trace": ("opsctl.cli.trace:app", "Traces: find them, where their time went, what two differ in."),
     "alert": ("opsctl.cli.alert:app", "Alerts: what fires, where it goes and why, what is silenced."),
-    "incident": ("opsctl.cli.incident:app", "Incidents as we know them: list, show, acknowledge, resolve."),
+    "incident": ("opsctl.cli.incident:app", "Incidents: who was told, and why not; acknowledge, resolve."),
     "oncall": ("opsctl.cli.oncall:app", "Who is on call now, or at another time, as PagerDuty has it."),
     "change": ("opsctl.cli.change:app", "Tell PagerDuty of deployments and other changes."),
     "runbook": ("opsctl.cli.runbook:app", "Runbooks: plan, run, resume, test."),
