@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from opsctl.files.silence_file import SilenceFile
     from opsctl.views.alerts import AlertRow
 
+_SHOWN = 8  # alerts of a preview: the entry and the count stay on the screen
+
 silence_app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
 )
@@ -199,10 +201,10 @@ def _print_new(run: Frame, file: SilenceFile, made: Silence) -> None:
     when = "now" if made.active(now) else "when it begins" if now < made.starts else "in its hours"
     head = f"{len(found)} of {len(rows)} alerts would be silenced {when}" + (":" if found else "")
     run.say(head)
-    for row in found[:20]:
+    for row in found[:_SHOWN]:
         run.say(_clean(f"  {effect(row)}"))
-    if len(found) > 20:
-        run.say(f"  and {len(found) - 20} more")
+    if len(found) > _SHOWN:
+        run.say(f"  and {len(found) - _SHOWN} more")
 
 
 def _print_list(run: Frame, found: list[Silence], rows: list[AlertRow], now: datetime, form: str) -> None:
