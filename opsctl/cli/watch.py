@@ -87,7 +87,8 @@ class _Stop:
     def install(self, reload_: Callable[[], None]) -> None:
         """SIGTERM and SIGINT end, SIGHUP reads the configuration again."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._end)
+            if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job is not to be interrupted
+                self._before[number] = signal.signal(number, self._end)
 
         def again(number: int, stack: FrameType | None) -> None:
             reload_()

@@ -233,6 +233,20 @@ def test_an_interrupt_is_130(home: Home) -> None:
     assert "opsctl: interrupted" in watch.said
 
 
+def test_a_background_job_of_a_shell_ignores_an_interrupt_and_ends_by_sigterm(home: Home) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `opsctl watch &` in a script; a child inherits it
+    try:
+        watch = Watch(home)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with watch:
+        watch.runs(1)
+        watch.process.send_signal(signal.SIGINT)
+        watch.runs(2)
+        assert watch.end(signal.SIGTERM) == 143
+    assert "a bug" not in watch.said
+
+
 def test_two_watches_and_cron_on_one_state_directory_page_once(home: Home, pagerduty: LocalPagerDuty) -> None:
     with Watch(home) as one, Watch(home) as other:
         one.runs(2)
