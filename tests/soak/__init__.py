@@ -13,7 +13,8 @@ wrong is named: crash points in `crash.py`, the far side's faults, disks, damage
   of a committed evaluation counts, so an evaluation that was killed before its commit decided nothing.
 - *lost*: no incident of the key was open during the episode or was opened for it within `not_after`, and no run said so
   (`NOT DELIVERED`, `NOT VISIBLE`: exit 5). What was said is *told*, and counted apart; so is what was in a journal whose
-  file was destroyed, where the next run says that a page may be lost with it (*warned*).
+  file was destroyed, where the next run says that a page may be lost with it (*warned*), and where a page came so late, within
+  `not_after`, that the next episode of its key had begun and one incident stands for both (*shared*).
 - *doubled*: more incidents than one were opened under its key in an episode. The contract allows another one where a
   person closed the first (after `reopen_after`; where nobody can look, with the next repeat; in a group, when another
   alert joins), where the journal was lost in between, and where one of two hosts had itself found the rule under the

@@ -49,6 +49,7 @@ class Findings:
     told: int = 0
     warned: int = 0  # lost with the journal's file, which a run said
     allowed: Counter[str] = field(default_factory=Counter)
+    shared: int = 0
     opened: int = 0
 
     @property
@@ -216,6 +217,9 @@ class _Key:
         last = _last(one)
         if any(one.begin <= t <= last + NOT_AFTER_SECONDS for t in self.said):
             self.found.told += 1
+            return
+        if any(one.begin <= period.created <= last for period in self.open):
+            self.found.shared += 1  # it came so late that the next episode had begun: one incident stands for both
             return
         damages = [t for _, t, _ in self.played.damaged if one.begin <= t <= last]
         if any(t <= heard for t in damages for heard in self.warned):

@@ -45,7 +45,9 @@ class Options:
 
 class _Totals:
     def __init__(self) -> None:
-        self.worlds = self.episodes = self.runs = self.killed = self.refused = self.told = self.warned = self.opened = 0
+        self.worlds = self.episodes = self.runs = self.killed = self.refused = self.told = self.warned = self.shared = (
+            self.opened
+        ) = 0
         self.lost: list[str] = []
         self.doubled: list[str] = []
         self.stuck: list[str] = []
@@ -56,7 +58,7 @@ class _Totals:
 
     def add(self, one: dict[str, Any]) -> None:
         self.worlds += 1
-        for name in ("episodes", "runs", "killed", "refused", "told", "warned", "opened"):
+        for name in ("episodes", "runs", "killed", "refused", "told", "warned", "shared", "opened"):
             setattr(self, name, getattr(self, name) + one[name])
         for name in ("lost", "doubled", "stuck", "crashed"):
             getattr(self, name).extend(f"world {one['number']} ({one['kind']}): {line}" for line in one[name])
@@ -162,6 +164,7 @@ def _told(played: Played, found: Findings) -> dict[str, Any]:
         "refused": played.refused,
         "told": found.told,
         "warned": found.warned,
+        "shared": found.shared,
         "opened": found.opened,
         "lost": found.lost,
         "doubled": found.doubled,
@@ -196,6 +199,7 @@ def _report(
         "opened": totals.opened,
         "told": totals.told,
         "warned": totals.warned,
+        "shared": totals.shared,
         "allowed": dict(totals.allowed),
         "points": {name: {"passed": passed, "struck": struck} for name, (passed, struck) in points.items()},
         "never struck": silent,
@@ -219,7 +223,8 @@ def _words(report: dict[str, Any]) -> str:
     lines = [
         f"{report['episodes']} episodes in {report['worlds']} worlds, {report['runs']} runs of 200 rules, "
         f"{report['killed']} killed, {report['opened']} incidents opened, {report['seconds']} s",
-        f"told instead of delivered: {report['told']}, and {report['warned']} that went with the journal's file; "
+        f"told instead of delivered: {report['told']}, and {report['warned']} that went with the journal's file; late, "
+        f"with the next episode in one incident: {report['shared']}; "
         f"runs that found the lock taken: {report['refused']}",
         *(f"a second incident, allowed: {count} ({why})" for why, count in report["allowed"].items()),
         "",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opsctl.core.keys import dedup_key
-from opsctl.core.routing import GROUP
 from opsctl.core.rules import AlertingRule
 from opsctl.core.signals import Absent, Failed, Labels, Matrix, Measured, Reading, Reason, Sample, Series, Vector
 from opsctl.core.slo import Origin, Severity
@@ -85,7 +84,7 @@ class Bad:
 
 def group_key(namespace: str, service: str) -> str:
     """The dedup key of a service's grouped alerts."""
-    return dedup_key(namespace, f"{GROUP}pagerduty/{GROUPED}", Severity.PAGE, (("service", service),))
+    return dedup_key(namespace, f'group/service{{team="{GROUPED}"}}', Severity.PAGE, (("service", service),))
 
 
 def make_truth(
