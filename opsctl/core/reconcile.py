@@ -62,7 +62,11 @@ def _belongs(one: SeenIncident, now: JournalAlert) -> bool:
         return True
     if one.id == now.last_remote_id:
         return False
-    return one.open or (now.opened is not None and one.created >= now.opened - _SKEW)
+    if one.open or now.opened is None:
+        return one.open
+    if now.accepted is None and one.changed < now.opened:
+        return False  # closed before, and nobody took our page: a page too many, rather than none
+    return one.created >= now.opened - _SKEW
 
 
 def _may_be_the_one_before(one: SeenIncident, now: JournalAlert, at: datetime) -> bool:

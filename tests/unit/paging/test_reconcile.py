@@ -120,6 +120,13 @@ def test_what_a_person_closed_before_this_journal_rests_too() -> None:
     assert len(newer.commands) == 1, "that was another alert"
 
 
+def test_what_was_closed_before_an_episode_began_is_not_its_own_unless_its_page_was_taken() -> None:
+    """A run without a journal, or another host, opened and closed it a minute ago; the far side's clock may be behind."""
+    seen = looked(0, there("resolved", created=-1.5, changed=-0.5))
+    assert planned(told(accepted=None), at(0, [alert()], seen)).after[KEY].episode == 1
+    assert planned(told(), at(0, [alert()], seen)).after[KEY].episode is None
+
+
 def test_our_own_incident_that_is_still_closing_is_not_joined() -> None:
     """The resolve of the episode before is on its way: joining its incident would end as a lost page."""
     before = Closing(KEY, 3, "pagerduty/money", "x", T0, 1, "Q1")
