@@ -290,9 +290,13 @@ class _Drain:
         route = row.via or row.route
         if row.action == "note":
             return replace(row, state=RowState.DEAD)
+        if row.repeat and row.action == "trigger" and row.told:  # elsewhere it would wake somebody for what was told
+            return replace(row, state=RowState.SUPERSEDED)
         self.problems.append(f"{route.rstrip('/')} refused {_name(row)}: {row.last_error}")
         if row.action != "trigger":
             return replace(row, state=RowState.DEAD)
+        if row.repeat and row.via == row.route:
+            return replace(row, state=RowState.DEAD)  # somebody was told there: elsewhere it would be a second page
         later = self._fallbacks_after(row)
         if not later:
             return replace(row, state=RowState.DEAD)

@@ -71,6 +71,7 @@ class OutboxRow:
     last_status: int | None = None
     last_error: str = ""
     on: bool = False
+    told: bool = False  # a trigger of its episode was accepted: what repeats it is no page
 
     @property
     def identity(self) -> tuple[str, int, str, int]:

@@ -148,10 +148,12 @@ def closed_already(closing: Closing, look: Seen | None) -> SeenIncident | None:
     The later one is another episode's, maybe of another runner: the resolve that waits would close it.
     """
     one = look.incidents.get(closing.key) if look is not None else None
-    if one is None or not closing.remote_id or closing.opened is None:
+    if one is None or closing.opened is None:
         return None
     if one.id == closing.remote_id:
         return None if one.open else one
+    if not closing.remote_id:  # ours was never seen: it was there soon after its page was taken
+        return one if closing.told is not None and one.created > closing.told + 2 * _SKEW else None
     return one if one.created > closing.opened else None
 
 

@@ -76,7 +76,9 @@ def test_an_incident_lives_in_alertmanager_as_long_as_it_lives_here(
         clock.step(timedelta(minutes=1))
         (again,) = run(1)
     assert again["fingerprint"] == first["fingerprint"]
-    assert datetime.fromisoformat(again["endsAt"]) - datetime.fromisoformat(first["endsAt"]) > timedelta(minutes=2, seconds=55)
+    assert datetime.fromisoformat(again["endsAt"]) - datetime.fromisoformat(first["endsAt"]) > timedelta(
+        minutes=2, seconds=55
+    )
     prometheus.behave = healthy
     for _ in range(4):
         clock.step(timedelta(minutes=1))

@@ -174,6 +174,7 @@ class _Key:
         warned: list[float],
     ) -> None:
         self.played, self.key, self.open, self.said, self.found = played, key, open_, said, found
+        self.episodes: list[Episode] = []
         self.warned, self.commits = warned, commits
         self.bads: tuple[Bad, ...] = ()
         self.ends: list[float] = []  # when one host alone was right to close it
@@ -183,6 +184,7 @@ class _Key:
         self.unseen = [line["t"] for line in commits if not line["looked"] and key in line["triggers"]]
 
     def judge(self, episodes: list[Episode]) -> None:
+        self.episodes = episodes
         self.found.episodes += len(episodes)
         mine = self._assigned(episodes)
         for one in episodes:
@@ -273,7 +275,9 @@ class _Key:
                 return "a person closed it, and another host saw it begin anew"
             if self._joined(one, before.closed, after.created):
                 return "a person closed a group, and another alert joined it"
-        if any(before.created - _SLACK <= t <= after.created for t in self.forgot):
+        # The first may be the late page of an earlier episode, which a run without the journal had told before.
+        since = min([before.created, *(one.begin for one in self.episodes if _last(one) >= before.created)])
+        if any(since - _SLACK <= t <= after.created for t in self.forgot):
             return "the journal was lost in between"
         if any(before.created < t <= after.created for t in self.ends):
             return "one host's own evaluations ended the episode, another host's did not"

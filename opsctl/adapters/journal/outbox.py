@@ -157,7 +157,7 @@ def _settle(db: sqlite3.Connection, id_: int, row: OutboxRow, at: datetime) -> N
         row.last_status,
         row.last_error,
         micros(at) if is_accepted else None,
-        micros(at) if row.state.value in ("accepted", "dead") else None,
+        micros(at) if row.state.value in ("accepted", "dead", "superseded") else None,
         id_,
     )
     db.execute(

@@ -171,6 +171,7 @@ def outbox_row_from(row: sqlite3.Row) -> OutboxRow:
         last_status=row["last_status"],
         last_error=row["last_error"],
         on=bool(row["alert_is_on"]),
+        told=row["episode_via"] is not None,
     )
 
 

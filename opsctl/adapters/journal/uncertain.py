@@ -17,7 +17,7 @@ ORDER BY id LIMIT 1
 _PERHAPS = """
 SELECT DISTINCT d.sink FROM deliveries d JOIN outbox o ON o.id = d.outbox
 WHERE o.key = :key AND o.episode = :episode AND o.action = 'trigger' AND d.sink != :taken
-AND d.outcome IN ('retry', 'unknown') AND coalesce(d.status, 500) >= 500
+AND (d.outcome = 'accepted' OR (d.outcome IN ('retry', 'unknown') AND coalesce(d.status, 500) >= 500))
 AND NOT EXISTS (SELECT 1 FROM outbox r WHERE r.key = :key AND r.episode = :episode AND r.action = 'resolve'
   AND r.state IN ('queued', 'attempted') AND r.via = d.sink)
 """
@@ -37,7 +37,7 @@ def nobody_was_told(db: sqlite3.Connection, key: str, episode: int) -> bool:
 
 
 def resolve_elsewhere(db: sqlite3.Connection, key: str, episode: int) -> None:
-    """Where a resolve waits: also one for each place whose answer was lost before another place took the page."""
+    """Where a resolve waits: also one for each other place that took the page, or whose answer was lost."""
     taken = db.execute(_TAKEN_BY, (key, episode)).fetchone()
     waits = "SELECT 1 FROM outbox WHERE key = ? AND episode = ? AND action = 'resolve' AND state = 'queued'"
     if taken is None or not db.execute(waits, (key, episode)).fetchone():

@@ -194,6 +194,12 @@ def test_a_resolve_that_waits_is_not_sent_where_another_runner_opened_the_next_i
     assert [(one.status, one.episode) for one in made.sightings if one.episode == 3] == [("resolved", 3)]
     assert made.commands == (), "the other runner's is joined"
     assert made.after[KEY].remote_id == "Q2"
+    never_seen = replace(closing, remote_id="", told=T0 + minutes(1))
+    made = plan({}, now, namespace=NAMESPACE, next_episode=7, closings=(never_seen,), leaving=frozenset({KEY}))
+    assert made.commands == (), "its page was taken long before: what is open now is another's"
+    unsure = replace(never_seen, told=T0 + minutes(7))
+    made = plan({}, now, namespace=NAMESPACE, next_episode=7, closings=(unsure,), leaving=frozenset({KEY}))
+    assert [type(one) for one in made.commands] == [Trigger]
     still = at(9, [alert()], looked(9, there(created=0, id_="Q1")))
     made = plan({}, still, namespace=NAMESPACE, next_episode=7, closings=(closing,), leaving=frozenset({KEY}))
     assert (made.sightings, [type(one) for one in made.commands]) == ((), [Trigger]), "its own is about to be closed"
