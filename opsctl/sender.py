@@ -295,8 +295,6 @@ class _Drain:
         self.problems.append(f"{route.rstrip('/')} refused {_name(row)}: {row.last_error}")
         if row.action != "trigger":
             return replace(row, state=RowState.DEAD)
-        if row.repeat and row.via == row.route:
-            return replace(row, state=RowState.DEAD)  # somebody was told there: elsewhere it would be a second page
         later = self._fallbacks_after(row)
         if not later:
             return replace(row, state=RowState.DEAD)

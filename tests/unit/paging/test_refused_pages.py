@@ -60,15 +60,6 @@ def test_the_next_try_of_a_refused_page_is_a_page(journal: SqliteJournal, clock:
     assert [row.priority for row in journal.unfinished()] == [Priority.REPEAT], "somebody was told: it can wait"
 
 
-def test_a_repeat_that_is_refused_wakes_nobody_at_the_fallback(journal: SqliteJournal, clock: SteppedClock) -> None:
-    """Somebody was told by its own route; that the key is refused now is said."""
-    run(journal, clock, 0)
-    send(journal, clock, ScriptedSink(), spare := ScriptedSink(name="pagerduty fallback"))
-    run(journal, clock, 60)
-    report = send(journal, clock, ScriptedSink([REFUSED] * 2), spare)
-    assert ([row.repeat for row in report.dead], spare.actions()) == ([1], [])
-
-
 def test_a_page_that_was_given_up_while_it_was_held_open_goes_again_when_it_burns_again(
     journal: SqliteJournal, clock: SteppedClock
 ) -> None:
