@@ -94,14 +94,12 @@ class _Work:
         # A member that flaps is not new again: a group keeps whom it stood for when somebody was told.
         told = now.alert.members if one.alert.members and (now.triggers or now.closed is not None) else ()
         news = new_members(told, one)
-        now = replace(
-            now, alert=replace(one.alert, members=told or one.alert.members), under_since=None, missing_runs=0
-        )
+        now = replace(now, alert=replace(one.alert, members=told or one.alert.members), missing_runs=0)
         if was is not None and was.under_since is not None and was.episode is not None:
             self._change(now, "over", "over the line again; the incident was held open")
         if one.alert.state is AlertState.FIRING:
             now = self._firing(now, one, news)
-        self.after[one.key] = now
+        self.after[one.key] = replace(now, under_since=None)
 
     def _firing(self, now: JournalAlert, one: Routed, news: str) -> JournalAlert:
         now, missing = self._reconciled(now)

@@ -64,8 +64,8 @@ def _belongs(one: SeenIncident, now: JournalAlert) -> bool:
         return False
     if one.open or now.opened is None:
         return one.open
-    if now.accepted is None and one.changed < now.opened:
-        return False  # closed before, and nobody took our page: a page too many, rather than none
+    if now.accepted is None and one.created < now.opened:
+        return False  # and nobody took our page: a page too many, rather than none
     return one.created >= now.opened - _SKEW
 
 
@@ -98,9 +98,13 @@ def _found(now: JournalAlert, episode: int, one: SeenIncident, at: datetime) -> 
 
 
 def _closed(now: JournalAlert, episode: int, one: SeenIncident, look: Seen, reopen_after: timedelta) -> Reconciled:
-    """Somebody else closed it: a person keeps it closed for `reopen_after`, an event does not."""
+    """Somebody else closed it: a person keeps it closed for `reopen_after`, an event does not.
+
+    What an event closed while it was under the line is over: when it burns again, nobody waits.
+    """
     closed = min(one.changed, look.at)
-    rests_since = None if _said_before(one, now) else closed if one.by_person else closed - reopen_after
+    over = _said_before(one, now) or (not one.by_person and now.under_since is not None)
+    rests_since = None if over else closed if one.by_person else closed - reopen_after
     who = one.who or ("a person" if one.by_person else "an event that is not ours")
     text = f"closed by {who} as {one.id}"
     return Reconciled(

@@ -283,3 +283,14 @@ def test_times_of_a_clock_that_went_back_count_as_now() -> None:
     after = planned(known, at(0, [alert()])).after[KEY]
     assert after.triggered == T0
     assert len(planned(after, at(60, [alert()])).commands) == 1
+
+
+def test_what_an_event_closed_while_it_was_under_the_line_is_over_and_the_next_burn_is_told_at_once() -> None:
+    """A run without a journal, or another host, closed what this one held open."""
+    held = told(under_since=T0 + minutes(2), remote_id="Q1", visible=T0)
+    for person, commands in ((False, [Trigger]), (True, [])):
+        seen = looked(4, there("resolved", changed=3, person=person))
+        made = planned(held, at(4, [alert()], seen))
+        assert [type(one) for one in made.commands] == commands, person
+    still_under = planned(held, at(4, (), looked(4, there("resolved", changed=3))))
+    assert KEY not in still_under.after
