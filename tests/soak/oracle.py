@@ -179,9 +179,9 @@ class _Key:
         self.bads: tuple[Bad, ...] = ()
         self.ends: list[float] = []  # when one host alone was right to close it
         self.forgot = [t for _, t, _ in played.damaged] + [
-            line["t"] for line in commits if line["memory"] or line["problem"]
+            line["t"] for line in commits if line["memory"] or line["problem"] or line["disk"]
         ]
-        self.unseen = [line["t"] for line in commits if not line["looked"] and key in line["triggers"]]
+        self.unseen = [line["t"] for line in commits if not line["looked"]]
 
     def judge(self, episodes: list[Episode]) -> None:
         self.episodes = episodes

@@ -186,6 +186,7 @@ class _Run:
                 "t": self.place.shared.seconds(),
                 "at": cycle.at.timestamp(),
                 "minute": (cycle.at.timestamp() - self.orders.wrong_seconds - BASE.timestamp()) // 60,
+                "disk": self.orders.full_after is not None,  # it may also fill up while events are sent
                 "memory": self.journal.path == ":memory:",
                 "problem": self.journal.problem or "",
                 "fresh": not self.orders.blind,

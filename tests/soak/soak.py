@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -73,6 +75,7 @@ def soak(options: Options, out: IO[str], err: IO[str]) -> int:
     where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="opsctl-soak-", dir=where))
     counters, totals = Counters(), _Totals()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was made is taken away
     warm_up()
     try:
         _play_all(options, folder, counters, totals, err)
@@ -107,6 +110,17 @@ def _partial(options: Options) -> bool:
 def _play_all(options: Options, folder: Path, counters: Counters, totals: _Totals, err: IO[str]) -> None:
     """`jobs` worlds at a time, each in a process that leaves its answer in a file."""
     running: dict[int, int] = {}  # pid → number
+    try:
+        _play_some(options, folder, counters, totals, err, running)
+    finally:
+        for pid in running:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+def _play_some(
+    options: Options, folder: Path, counters: Counters, totals: _Totals, err: IO[str], running: dict[int, int]
+) -> None:
     number = 0
     while True:
         while len(running) < max(1, options.jobs) and not _enough(options, totals, number):
