@@ -100,10 +100,11 @@ def _episodes(key: str, name: str, bads: tuple[Bad, ...], commits: list[Mapping[
     made: list[Episode] = []
     now: Episode | None = None
     for line in commits:
-        over = _over(bads, line)
+        over, at = _over(bads, line), line["at"]
+        if now is not None and now.under_at is not None and not line["memory"]:
+            now.under_at = min(now.under_at, at)  # a clock that went back makes nobody wait for it
         if over is None or line["memory"]:
             continue
-        at = line["at"]
         if over:
             if now is None:
                 now = Episode(key, name, line["t"], _since(bads, int(line["minute"])), line["t"])
@@ -112,7 +113,7 @@ def _episodes(key: str, name: str, bads: tuple[Bad, ...], commits: list[Mapping[
         elif now is not None and _pending(bads, line):
             now.under_at = None
         elif now is not None:
-            now.under_at = at if now.under_at is None else min(now.under_at, at)
+            now.under_at = at if now.under_at is None else now.under_at
             if at - now.under_at >= HOLD_SECONDS or all(bad.number in line["gone"] for bad in bads):
                 now.end, now = line["t"], None
         if now is not None and key in line["triggers"]:

@@ -294,11 +294,11 @@ def _record_sighting(db: sqlite3.Connection, sighting: Sighting) -> None:
         )
         db.execute("UPDATE episodes SET confirmed = coalesce(confirmed, ?) WHERE episode = ?", (at, sighting.episode))
     elif sighting.status == "triggered":
-        # The reply was lost, the event was not.
+        # The reply was lost, the event was not; or another runner told it before this one could.
         db.execute(
             "UPDATE outbox SET state = 'visible', accepted = coalesce(accepted, ?), visible = coalesce(visible, ?),"
             f" ended = coalesce(ended, ?), remote_id = ?, via = CASE via WHEN '' THEN route ELSE via END WHERE {where}"
-            " AND action = 'trigger' AND state = 'attempted'",
+            " AND action = 'trigger' AND (state = 'attempted' OR (state = 'queued' AND repeat = 0))",
             (at, at, at, sighting.id, *values),
         )
         db.execute(

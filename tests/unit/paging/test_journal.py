@@ -255,3 +255,19 @@ def test_runbook_runs_are_written_before_and_after_each_step(journal: SqliteJour
     assert log.run_of("nothing") is None
     assert [run.run for run in log.runs(runbook="promo")] == ["run-abc"]
     assert log.runs(state="ok") == ()
+
+
+def test_a_page_that_another_runner_told_before_this_one_could_is_not_sent(journal: SqliteJournal) -> None:
+    """Where its own key is refused, it would go to the fallback and wake a second person."""
+    from opsctl.core.seen import Seen, SeenIncident
+
+    journal.commit(run_record(T0), (), cycle(T0, [alert()]))
+    [row] = journal.unfinished()
+    at = T0 + minutes(1)
+    theirs = SeenIncident(row.key, "Q1", "triggered", T0, T0)
+    seen = {"pagerduty": Seen(at, {row.key: theirs}, frozenset(), True)}
+    journal.commit(run_record(at), (), replace(cycle(at, [alert()]), seen=seen))
+    assert journal.unfinished() == ()
+    journal.commit(run_record(at), (), cycle(T0 + minutes(2)))
+    journal.commit(run_record(at), (), cycle(T0 + minutes(9)))
+    assert [row.action for row in journal.unfinished()] == ["resolve"]
