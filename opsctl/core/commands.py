@@ -58,6 +58,7 @@ class Closing:
     opened: datetime | None = None
     visible: bool = True  # its incident was seen open once
     waiting: bool = False  # its resolve is still to be sent, or the reply was lost
+    begun: bool = True  # a request to close it was made
     told: datetime | None = None  # when its last trigger was accepted; None while one may still be on its way
 
 

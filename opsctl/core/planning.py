@@ -16,7 +16,7 @@ from opsctl.core.alerts import Alert, AlertState, Cause
 from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Note, Plan, Resolve, Sighting, Trigger
 from opsctl.core.groups import new_members, rule_uids, stands_for
 from opsctl.core.keys import dedup_key
-from opsctl.core.reconcile import adopted, closed_already, never_seen, reconcile, seen_by, verify, visible_now
+from opsctl.core.reconcile import adopted, is_needless, never_seen, reconcile, seen_by, verify, visible_now
 from opsctl.core.routing import Routed, routed, split_target, target
 from opsctl.core.seen import SeenIncident
 from opsctl.core.slo import Severity
@@ -47,16 +47,18 @@ def plan(
     what is open under such a key is about to be closed, and stands for nothing new. `forgetful`: the journal ends with
     this run, so that nothing can be held open for later.
     """
-    done = {one.key for one in closings if closed_already(one, seen_by(cycle.seen, one.route)) is not None}
-    work = _Work(before, cycle, count(next_episode), (leaving | {one.key for one in closings}) - done)
     active = routed(cycle.alerts, namespace, cycle.routing, cycle.at)
+    firing = {key for key, one in active.items() if one.alert.state is AlertState.FIRING}
+    needless = [one for one in closings if is_needless(one, seen_by(cycle.seen, one.route), firing)]
+    closing = (leaving | {one.key for one in closings}) - {one.key for one in needless}
+    work = _Work(before, cycle, count(next_episode), closing)
     for key, one in active.items():
         work.active(one, work.before.get(key))
     for key, was in work.before.items():
         if key not in active:
             work.missing(was)
-    for closing in closings:
-        work.verify(closing)
+    for left in closings:
+        work.verify(left, needless=left in needless)
     work.forgetful = forgetful
     blind = unswept if unswept is not None else frozenset(rule.rule_uid for rule in cycle.healthy)
     work.sweep(namespace, before.keys() | active.keys(), blind=blind if sweep else frozenset(), leaving=leaving)
@@ -297,15 +299,17 @@ class _Work:
 
     # -- what the far side has and should not
 
-    def verify(self, closing: Closing) -> None:
-        """A resolve that is not confirmed yet."""
+    def verify(self, closing: Closing, *, needless: bool) -> None:
+        """A resolve that is not confirmed yet; one that waits is taken back where it is `needless`."""
+        look = seen_by(self.cycle.seen, closing.route)
         if closing.waiting:
-            self._needless(closing)
+            if needless and look is not None:
+                gone = Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id)
+                self.sightings.append(gone)
             return
         now = self.after.get(closing.key)
         if now is not None and now.episode is not None:
             return  # the key has a new episode: its incident must stay
-        look = seen_by(self.cycle.seen, closing.route)
         sighting, again = verify(closing, look, REFUSED_AGAIN, self.cycle.at)
         if sighting is not None and never_seen(closing, look):
             self.problems.append(
@@ -314,14 +318,6 @@ class _Work:
             )
         self.sightings.extend([sighting] if sighting else [])
         self.resolves.extend([again] if again else [])
-
-    def _needless(self, closing: Closing) -> None:
-        """A resolve whose incident is closed already is not sent: under its key another may be open by now."""
-        look = seen_by(self.cycle.seen, closing.route)
-        one = closed_already(closing, look)
-        if one is not None and look is not None:
-            sighting = Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id)
-            self.sightings.append(sighting)
 
     def sweep(self, namespace: str, known: set[str], *, blind: frozenset[str], leaving: frozenset[str]) -> None:
         """Open, ours and healthy: closed. Without a look, a journal without history closes whatever is healthy."""

@@ -6,7 +6,7 @@ this one's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -140,7 +140,7 @@ def verify(
     if one is None or not one.open or newer:
         who, url = (one.who, one.url) if one is not None and not newer else ("", "")
         return Sighting(closing.key, closing.episode, "resolved", look.at, closing.remote_id, who, url), None
-    if look.at - closing.accepted < max(VISIBLE_WITHIN, wait if closing.resolves > 1 else VISIBLE_WITHIN):
+    if _is_recent(closing.accepted, look.at, max(VISIBLE_WITHIN, wait if closing.resolves > 1 else VISIBLE_WITHIN)):
         return None, None
     reason = f"resolved, and still open as {one.id}"
     return None, Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)
@@ -156,14 +156,37 @@ def closed_already(closing: Closing, look: Seen | None) -> SeenIncident | None:
         return None
     if one.id == closing.remote_id:
         return None if one.open else one
+    if one.origin is not None and one.origin.to not in ("", "default", split_target(closing.route)[1]):
+        return None  # a key is known to each routing key apart: that one says nothing of ours
     if not closing.remote_id:  # ours was never seen: it was there soon after its page was taken
         return one if closing.told is not None and one.created > closing.told + 2 * _SKEW else None
     return one if one.created > closing.opened else None
 
 
+def stands_for_next(closing: Closing, look: Seen | None) -> bool:
+    """Whether an alert that fires again is told already by what is open: nobody took it, nobody was asked to close it.
+
+    Our page may be the one that opened it, or another runner's; to close it and open it again would wake twice.
+    """
+    one = look.incidents.get(closing.key) if look is not None else None
+    untouched = closing.waiting and not closing.begun and closing.told is None and not closing.remote_id
+    return untouched and one is not None and one.status == "triggered"
+
+
+def is_needless(closing: Closing, look: Seen | None, firing: Set[str]) -> bool:
+    """Whether a resolve that waits must not go: its incident is closed already, or stands for the next episode."""
+    kept = closing.key in firing and stands_for_next(closing, look)
+    return kept or closed_already(closing, look) is not None
+
+
+def _is_recent(when: datetime, at: datetime, wait: timedelta) -> bool:
+    """Whether there is something to wait for; a time well ahead is of a clock that went back since, and is not."""
+    return -_SKEW <= at - when < wait
+
+
 def _refused_again(closing: Closing, at: datetime, wait: timedelta) -> Resolve | None:
     """A resolve that was refused for good closed nothing: somebody may have put right why."""
-    if not closing.refused or at - closing.accepted < wait:
+    if not closing.refused or _is_recent(closing.accepted, at, wait):
         return None
     reason = "its resolve was refused"
     return Resolve(closing.key, closing.episode, closing.route, closing.rule_name, reason, closing.resolves)

@@ -59,7 +59,7 @@ _CLOSINGS = """
 SELECT e.episode, e.key, e.route, e.rule_name, e.remote_id, e.opened, e.visible, max(o.accepted) AS accepted,
   max(CASE o.state WHEN 'dead' THEN o.ended END) AS refused, count(*) AS resolves,
   max(CASE o.repeat WHEN 0 THEN o.via ELSE '' END) AS via,
-  max(o.state IN ('queued', 'attempted')) AS waiting,
+  max(o.state IN ('queued', 'attempted')) AS waiting, max(o.attempts) AS attempts,
   (SELECT CASE max(t.state IN ('queued', 'attempted')) WHEN 0 THEN max(t.accepted) END FROM outbox t
    WHERE t.key = e.key AND t.episode = e.episode AND t.action = 'trigger') AS told
 FROM episodes e JOIN outbox o ON o.key = e.key AND o.episode = e.episode AND o.action = 'resolve'
@@ -166,6 +166,7 @@ class IncidentTable(OutboxTable):
                 opened=time(row["opened"]),
                 visible=row["visible"] is not None,
                 waiting=bool(row["waiting"]),
+                begun=row["attempts"] > 0,
                 told=time_or_none(row["told"]),
             )
             for row in db.execute(_CLOSINGS, (micros(since),))

@@ -294,3 +294,41 @@ def test_what_an_event_closed_while_it_was_under_the_line_is_over_and_the_next_b
         assert [type(one) for one in made.commands] == commands, person
     still_under = planned(held, at(4, (), looked(4, there("resolved", changed=3))))
     assert KEY not in still_under.after
+
+
+def test_a_resolve_that_a_clock_ahead_saw_refused_does_not_wait_for_that_time() -> None:
+    """Found by the soak: an hour ahead, refused, and the incident stayed open for that hour."""
+    for ahead, sent in ((1, 0), (60, 1)):
+        refused = Closing(KEY, 3, "pagerduty/money", "RedeemBudgetBurn", T0 + minutes(ahead), 1, "Q1", refused=True)
+        assert len(planned(None, at(0), (refused,)).commands) == sent, "nobody can look"
+        shown = there(created=-60)
+        assert len(planned(None, at(0, (), looked(0, shown)), (refused,)).commands) == sent
+        assert len(planned(None, at(0, (), looked(0, shown)), (replace(refused, refused=False),)).commands) == sent
+
+
+def test_what_is_open_under_another_routing_key_says_nothing_of_ours() -> None:
+    """Found by the soak: a route changed, the page of the next episode was taken for the end of the one before."""
+    waits = Closing(KEY, 3, "pagerduty/money", "x", T0, 1, opened=T0, waiting=True, told=T0 + minutes(1))
+    for to, taken_back in (("night", False), ("money", True), ("default", True)):
+        later = replace(there(created=6, id_="Q2"), origin=SeenOrigin(NAMESPACE, ("redeem",), to=to))
+        made = planned(None, at(9, (), looked(9, later)), (waits,))
+        assert bool(made.sightings) == taken_back, to
+
+
+def test_an_open_page_stands_for_the_next_episode_where_nobody_took_it_or_was_asked_to_close_it() -> None:
+    """Found by the soak: two hosts after an outage; the late resolve of one closed the new page of the other."""
+    waits = Closing(KEY, 3, "pagerduty/money", "x", T0, 1, opened=T0, waiting=True, begun=False)
+    shown = there(created=6, id_="Q2")
+
+    def made(closing: Closing, incident: SeenIncident, alerts: list[Alert]) -> tuple[list[str], list[str]]:
+        now = at(9, alerts, looked(9, incident))
+        done = plan({}, now, namespace=NAMESPACE, next_episode=7, closings=(closing,), leaving=frozenset({KEY}))
+        taken_back = [one.status for one in done.sightings if one.episode == 3]
+        return taken_back, [type(one).__name__ for one in done.commands]
+
+    assert made(waits, shown, [alert()]) == (["resolved"], [])
+    assert made(waits, shown, []) == ([], []), "nothing fires: it is closed"
+    kept = ([], ["Trigger"])
+    assert made(replace(waits, begun=True), shown, [alert()]) == kept, "it may be closed at this moment"
+    assert made(replace(waits, told=T0 + minutes(6)), shown, [alert()]) == kept, "a person may be done with it"
+    assert made(waits, replace(shown, status="acknowledged"), [alert()]) == kept, "it wakes nobody any more"
