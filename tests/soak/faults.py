@@ -68,13 +68,15 @@ def _looks(seed: int) -> list[Rules]:
 
 
 def make_weather(
-    rng: random.Random, minutes: int, *, rest: bool, first: int, refuses: bool = True
+    rng: random.Random, minutes: int, *, rest: bool, first: int, refuses: bool = True, outage: bool = False
 ) -> tuple[Weather, ...]:
     """Spells of bad weather with good ones between; `first` chooses the first, so that every kind comes up."""
     seed = rng.randint(1, 10_000)
     kinds = [rules for rules in _events(seed) if refuses or all(rule.get("status") != 400 for rule in rules)]
     kinds += _looks(seed) if rest else []
     spells, at, number = [], rng.randint(0, 3), first
+    if outage:  # so long that pages are over before anybody could be told
+        spells, at = [Weather(2, 9, kinds[0])], 10
     while at < minutes:
         long = rng.randint(2, 7)
         spells.append(Weather(at, min(at + long, minutes), kinds[number % len(kinds)]))

@@ -37,6 +37,18 @@ class Episode:
     decided: bool = False
     under_at: float | None = None
 
+    def not_ahead_of(self, at: float) -> None:
+        """A clock that went back makes nobody wait for it."""
+        self.under_at = None if self.under_at is None else min(self.under_at, at)
+
+    def ended(self, line: Mapping[str, Any], *, everything_gone: bool) -> bool:
+        """Whether an evaluation under the line, or without the rule, is its end."""
+        self.under_at = line["at"] if self.under_at is None else self.under_at
+        if line["at"] - self.under_at < HOLD_SECONDS and not everything_gone:
+            return False
+        self.end = line["t"]
+        return True
+
 
 @dataclass
 class Findings:
@@ -100,24 +112,24 @@ def _episodes(key: str, name: str, bads: tuple[Bad, ...], commits: list[Mapping[
     made: list[Episode] = []
     now: Episode | None = None
     for line in commits:
-        over, at = _over(bads, line), line["at"]
-        if now is not None and now.under_at is not None and not line["memory"]:
-            now.under_at = min(now.under_at, at)  # a clock that went back makes nobody wait for it
-        if over is None or line["memory"]:
+        if line["memory"]:
+            continue
+        if now is not None:
+            now.not_ahead_of(line["at"])
+        over = _over(bads, line)
+        if over and now is None:
+            now = Episode(key, name, line["t"], _since(bads, int(line["minute"])), line["t"])
+            made.append(now)
+        if now is None or over is None:
             continue
         if over:
-            if now is None:
-                now = Episode(key, name, line["t"], _since(bads, int(line["minute"])), line["t"])
-                made.append(now)
             now.last_over, now.under_at = line["t"], None
-        elif now is not None and _pending(bads, line):
+        elif _pending(bads, line):
             now.under_at = None
-        elif now is not None:
-            now.under_at = at if now.under_at is None else now.under_at
-            if at - now.under_at >= HOLD_SECONDS or all(bad.number in line["gone"] for bad in bads):
-                now.end, now = line["t"], None
-        if now is not None and key in line["triggers"]:
-            now.decided = True
+        elif now.ended(line, everything_gone=all(bad.number in line["gone"] for bad in bads)):
+            now = None
+            continue
+        now.decided = now.decided or key in line["triggers"]
     for before, after in itertools.pairwise(made):
         before.until = after.begin
     return made

@@ -47,6 +47,7 @@ class Orders:
     host: int
     attempt: int = 0
     deadly: tuple[str, int] | None = None
+    also: str | None = None  # a point that struck seldom so far, deadly the first time
     full_after: int | None = None  # bytes that any file may have; None: the disk has room
     pages: bool = False  # SQLite's own limit instead: the file may not grow by a page
     blind: bool = False  # the backend does not answer
@@ -97,7 +98,7 @@ def start(place: Place, orders: Orders) -> int:
 class _Run:
     def __init__(self, place: Place, orders: Orders) -> None:
         self.place, self.orders = place, orders
-        self.points = Points(place.counters, orders.deadly)
+        self.points = Points(place.counters, orders.deadly, orders.also)
         self.clock = HostClock(place.shared, orders.wrong_seconds)
         self.ledger = os.open(place.folder / "ledger" / orders.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 

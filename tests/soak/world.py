@@ -28,6 +28,7 @@ KINDS = ("plain", "rest", "two-runners", "two-hosts", "groups", "corrupt", "corr
          "routes-rest", "groups-rest", "disk-rest", "people-rest")  # fmt: skip
 _LONGEST_RUN_SECONDS = 60.0
 _TRIES = 3
+_ENOUGH = 2
 _JUMPS = (-7200.0, -600.0, -90.0, 30.0, 300.0, 3600.0)
 _PLACES = {"evaluate": 4, "request": 12, "reply": 12, "attempt": 12, "settle": 12, "token": 12, "drop": 2}
 
@@ -43,6 +44,11 @@ class Spec:
     minutes: int = MINUTES
     share: float = 1.0  # of the rules, that are ever bad
     quiet: int = QUIET
+
+    @property
+    def small(self) -> bool:
+        """Whether few of its rules are ever bad."""
+        return self.share < 1.0
 
     @property
     def rest(self) -> bool:
@@ -105,7 +111,12 @@ class _World:
             share=spec.share,
         )
         self.weather = make_weather(
-            self.rng, spec.minutes, rest=spec.rest, first=spec.number, refuses=spec.kind not in {"disk", "corrupt"}
+            self.rng,
+            spec.minutes,
+            rest=spec.rest,
+            first=spec.number,
+            refuses=spec.kind not in {"disk", "corrupt"},
+            outage=spec.small,
         )
         (folder / "ledger").mkdir(parents=True)
         shared.start()
@@ -196,6 +207,7 @@ class _World:
         if quiet:
             return Orders(step, host, gone=gone, routing=routing)
         deadly = self._deadly() if rng.random() < 0.6 else None
+        also = self._seldom()
         full_after, pages = None, False
         if self.kind == "disk" and rng.random() < 0.35:
             full_after, pages = rng.choice((20_000, 60_000, 120_000, 250_000)), rng.random() < 0.5
@@ -208,7 +220,18 @@ class _World:
             scope = frozenset(bad.number for bad in self.truth if bad.number % 2 == half)
             self.played.happened["run of half the rules"] += 1
         return Orders(
-            step, host, 0, deadly, full_after, pages, blind, scope, gone, self._jumped() if host == 0 else 0.0, routing
+            step,
+            host,
+            0,
+            deadly,
+            also,
+            full_after,
+            pages,
+            blind,
+            scope,
+            gone,
+            self._jumped() if not host else 0.0,
+            routing,
         )
 
     def _deadly(self) -> tuple[str, int]:
@@ -219,10 +242,19 @@ class _World:
             return self.deadly, 1
         self.killed, self.tries = self.played.killed, 0
         if not self.points:
-            self.points = [one for one in POINTS if self.spec.rest or not one.startswith("look")]
+            self.points = self._reachable()
             rng.shuffle(self.points)
         self.deadly = self.points.pop()
         return self.deadly, rng.randint(1, _PLACES.get(self.deadly.partition(".")[0], 1))
+
+    def _seldom(self) -> str | None:
+        """One of those that hardly struck so far in any world, until each has."""
+        shown = self.place.counters.shown()
+        few = [name for name in self._reachable() if shown[name][1] < _ENOUGH]
+        return self.rng.choice(few) if few else None
+
+    def _reachable(self) -> list[str]:
+        return [one for one in POINTS if self.spec.rest or not one.startswith("look")]
 
     def _jumped(self) -> float:
         if self.kind == "clock" and self.rng.random() < 0.12:
