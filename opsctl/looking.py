@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 
 from opsctl.core.commands import Cycle
 from opsctl.core.frozen import dataclass
+from opsctl.core.policy import CONFIRM_WITHIN
 from opsctl.core.routing import routed, split_target
 from opsctl.core.seen import Seen, SeenOrigin
 from opsctl.errors import OpsctlError
@@ -20,7 +21,6 @@ from opsctl.ports import Clock, Fact, Incident, IncidentReader, Journal
 
 LOOK_SECONDS = 5.0
 _FACT = "remote_incident"  # subject: sink and id
-_CONFIRM_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _keys(journal: Journal, cycle: Cycle, sink: str, now: datetime) -> list[str]
     keys += [
         one.key for one in routed(cycle.alerts, namespace, cycle.routing, cycle.at).values() if _goes(one.to, sink)
     ]
-    keys += [one.key for one in journal.closings(now - _CONFIRM_WITHIN) if _goes(one.route, sink)]
+    keys += [one.key for one in journal.closings(now - CONFIRM_WITHIN) if _goes(one.route, sink)]
     return list(dict.fromkeys(keys))
 
 

@@ -6,6 +6,9 @@ from datetime import timedelta
 
 from opsctl.core.frozen import dataclass
 
+CONFIRM_WITHIN = timedelta(days=1)
+"""So long a resolve is looked after until the far side shows it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

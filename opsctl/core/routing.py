@@ -221,7 +221,7 @@ def routed(alerts: Iterable[Alert], namespace: str, routing: Routing, at: dateti
     One alert a key: a firing one hides a pending one, else the first wins.
     """
     found: dict[str, Routed] = {}
-    groups: dict[str, list[Routed]] = {}
+    routes: dict[str, Route | None] = {}
     for alert in alerts:
         if alert.state is AlertState.INACTIVE:
             continue
@@ -229,21 +229,20 @@ def routed(alerts: Iterable[Alert], namespace: str, routing: Routing, at: dateti
         was = found.get(key)
         if was is not None and not (alert.state is AlertState.FIRING and was.alert.state is not AlertState.FIRING):
             continue
-        to, _ = route_of(alert, routing, at)
+        to, routes[key] = route_of(alert, routing, at)
         silence = silence_of(alert, routing, at)
         found[key] = Routed(key, alert, to, str(silence) if silence else "")
-    if not any(route.group_by for route in routing.routes):
-        return found
     alone: dict[str, Routed] = {}
-    for one in found.values():
-        _, route = route_of(one.alert, routing, at)
+    groups: dict[str, tuple[Route, list[Routed]]] = {}
+    for key, one in found.items():
+        route = routes[key]
         if route is None or not route.group_by or not one.to:
-            alone[one.key] = one
+            alone[key] = one
             continue
         identity = _group_identity(one.alert, route, routing)
         group = dedup_key(namespace, route.group_uid, one.alert.severity, identity)
-        groups.setdefault(group, []).append(one)
-    return alone | {key: _group(key, members, routing, at) for key, members in groups.items()}
+        groups.setdefault(group, (route, []))[1].append(one)
+    return alone | {key: _group(key, route, members, routing) for key, (route, members) in groups.items()}
 
 
 def _group_identity(alert: Alert, route: Route, routing: Routing) -> tuple[tuple[str, str], ...]:
@@ -251,7 +250,7 @@ def _group_identity(alert: Alert, route: Route, routing: Routing) -> tuple[tuple
     return tuple((name, labels.get(name, "")) for name in route.group_names)
 
 
-def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> Routed:
+def _group(key: str, route: Route, members: list[Routed], routing: Routing) -> Routed:
     """One alert that stands for those members of which somebody is told: who fires and is not silenced.
 
     Firing if one fires, silenced if all that fire are; a member that starts to fire, or is silenced no longer, is new.
@@ -259,8 +258,6 @@ def _group(key: str, members: list[Routed], routing: Routing, at: datetime) -> R
     firing = [one for one in members if one.alert.state is AlertState.FIRING] or members
     spoken = [one for one in firing if not one.silence] or firing
     first = spoken[0].alert
-    _, route = route_of(first, routing, at)
-    assert route is not None, "a group is made by a route"
     identity = _group_identity(first, route, routing)
     words = f"{len(spoken)} alerts: " if len(spoken) > 1 else ""
     summary = words + "; ".join(f"{one.alert.rule_name}: {one.alert.summary}" for one in spoken)

@@ -104,7 +104,7 @@ def _made(
         withheld=withheld,
         incident=incident,
         choice=choice,
-        silences=tuple(sorted(silences, key=lambda one: one.ends, reverse=True)),
+        silences=silences,
         closed=closed,
     )
 

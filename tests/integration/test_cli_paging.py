@@ -26,18 +26,24 @@ def pagerduty(tmp_path: Path) -> Iterator[LocalPagerDuty]:
     made.stop()
 
 
+def paging_folder(home: Path, server: Misbehaving, pagerduty: LocalPagerDuty, more: str = "") -> Path:
+    """A folder with one SLO on that Prometheus, and its pages' way to the local PagerDuty."""
+    made = folder(home, server)
+    with (made / "opsctl.toml").open("a") as config:
+        config.write(
+            '[contexts.t.pagerduty]\nrouting_keys = { default = { token_file = "key" } }\n'
+            f'events_url = "{pagerduty.address}"\n{more}'
+        )
+    (made / "key").write_text(KEY)
+    (made / "key").chmod(0o600)
+    return made
+
+
 @pytest.fixture
 def home(fixed_home: Path, pagerduty: LocalPagerDuty, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with one SLO that burns, and a pager."""
     server = Misbehaving(burning)
-    made = folder(fixed_home, server)
-    with (made / "opsctl.toml").open("a") as config:
-        config.write(
-            '[contexts.t.pagerduty]\nrouting_keys = { default = { token_file = "key" } }\n'
-            f'events_url = "{pagerduty.address}"\n'
-        )
-    (made / "key").write_text(KEY)
-    (made / "key").chmod(0o600)
+    made = paging_folder(fixed_home, server, pagerduty)
     monkeypatch.chdir(made)
     yield made
     server.stop()

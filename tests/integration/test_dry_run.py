@@ -15,10 +15,10 @@ import pytest
 
 from opsctl.cli.main import main
 from opsctl.demo.servers.pagerduty import LocalPagerDuty, start_local_pagerduty
-from tests.integration.test_cli_streams import burning, folder
+from tests.integration.test_cli_paging import KEY, paging_folder
+from tests.integration.test_cli_streams import burning
 from tests.servers.misbehaving import Misbehaving
 
-KEY = "c4narYc4narYc4narYc4narYc4narY00"
 DRY = ["check", "--notify", "-n"]
 
 
@@ -34,14 +34,7 @@ def pagerduty(tmp_path: Path) -> Iterator[LocalPagerDuty]:
 def home(fixed_home: Path, pagerduty: LocalPagerDuty, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with one SLO that burns, and a pager."""
     server = Misbehaving(burning)
-    made = folder(fixed_home, server)
-    with (made / "opsctl.toml").open("a") as config:
-        config.write(
-            '[contexts.t.pagerduty]\nrouting_keys = { default = { token_file = "key" } }\n'
-            f'events_url = "{pagerduty.address}"\n[contexts.t.paging]\nrunner = 3\n'
-        )
-    (made / "key").write_text(KEY)
-    (made / "key").chmod(0o600)
+    made = paging_folder(fixed_home, server, pagerduty, "[contexts.t.paging]\nrunner = 3\n")
     monkeypatch.chdir(made)
     yield made
     server.stop()

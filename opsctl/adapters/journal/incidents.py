@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from opsctl.adapters.journal.outbox import OutboxTable
@@ -17,8 +17,6 @@ from opsctl.ports import Incident, Moment
 if TYPE_CHECKING:  # at run time only what is delivered needs them
     from opsctl.core.commands import Change, Closing, Command, Cycle, JournalAlert, Plan, Sighting
 
-CONFIRM_WITHIN = timedelta(days=1)
-"""So long a resolve is looked after until the far side shows it."""
 INCIDENT_COLUMNS = """
 SELECT e.*, a.state AS alert_state, a.episode AS alert_episode, json_extract(a.alert, '$.frozen') AS frozen,
   o.state AS delivery, o.attempts AS attempts, o.last_error AS last_error

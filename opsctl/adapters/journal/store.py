@@ -14,7 +14,7 @@ import msgspec
 
 from opsctl.adapters.journal.beside import forget_unwritten, was_unwritten, write_mark
 from opsctl.adapters.journal.database import MEMORY, Damaged
-from opsctl.adapters.journal.incidents import CONFIRM_WITHIN, IncidentTable
+from opsctl.adapters.journal.incidents import IncidentTable
 from opsctl.adapters.journal.outbox import keep_unheard
 from opsctl.adapters.journal.rows import (
     insert,
@@ -25,6 +25,7 @@ from opsctl.adapters.journal.rows import (
     time,
     time_or_none,
 )
+from opsctl.core.policy import CONFIRM_WITHIN
 from opsctl.ports import Clock, Committed, Fact, RuleVerdict, RunRecord, VerdictSpan
 
 if TYPE_CHECKING:  # a run that does not notify needs none of it

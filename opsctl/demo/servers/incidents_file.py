@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opsctl.core.frozen import dataclass
+from opsctl.demo.servers.own_file import opened
 from opsctl.demo.servers.pagerduty_clock import Clock
 
 _TABLES = """
@@ -73,15 +74,9 @@ class IncidentsFile:
     """Incidents of every integration; one writer."""
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.clock = clock or Clock()
         self._guard = threading.RLock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        for statement in _TABLES.split(";\n"):
-            self._db.execute(statement)
+        self._db = opened(path, _TABLES)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opsctl.demo.servers.opsgenie_rules import NOT_THERE
+from opsctl.demo.servers.own_file import opened
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS alerts (
@@ -68,15 +69,9 @@ class AlertsFile:
     """Alerts of an account; one writer. `now` gives milliseconds since 1970."""
 
     def __init__(self, path: Path, now: Callable[[], int]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._now = now
         self._guard = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        for statement in _TABLES.split(";\n"):
-            self._db.execute(statement)
+        self._db = opened(path, _TABLES)
 
     def accept(self, integration: str, asked: Asked, line: Line, lag_ms: int) -> None:
         """Keep a request, under the id of its line in the log, to be carried out `lag_ms` from now."""

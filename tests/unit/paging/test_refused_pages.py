@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from opsctl.adapters.journal import SqliteJournal, open_journal
+from opsctl.adapters.journal import SqliteJournal
 from opsctl.core.outbox import Priority
 from opsctl.ports import Delivery
 from opsctl.sender import SendReport, drain
@@ -24,16 +20,6 @@ from tests.unit.paging.world import (
 )
 
 BROKEN = Delivery("retry", 503, "HTTP 503")
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: SteppedClock) -> SqliteJournal:
-    return open_journal(tmp_path / "state", "prod-eu", clock)
 
 
 def run(journal: SqliteJournal, clock: SteppedClock, minute: float, *, fires: bool = True) -> None:

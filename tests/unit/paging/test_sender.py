@@ -33,16 +33,6 @@ from tests.unit.paging.world import (
 THROTTLED = Delivery("retry", 429, "HTTP 429", 7.0)
 
 
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: SteppedClock) -> SqliteJournal:
-    return open_journal(tmp_path / "state", "prod-eu", clock)
-
-
 def fire(journal: SqliteJournal, *uids: str) -> None:
     names = uids or ("redeem",)
     journal.commit(run_record(T0), (), cycle(T0, [alert(uid) for uid in names], fresh=names))

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from opsctl.adapters.journal import SqliteJournal, open_journal
 from opsctl.adapters.sinks.pagerduty import PagerDuty
 from opsctl.core.alerts import Alert
@@ -30,16 +28,6 @@ from tests.unit.paging.world import (
     minutes,
     run_record,
 )
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: SteppedClock) -> SqliteJournal:
-    return open_journal(tmp_path / "state", "prod-eu", clock)
 
 
 class KeyedSink(ScriptedSink):

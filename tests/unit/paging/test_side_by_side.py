@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from opsctl.adapters.journal import SqliteJournal, open_journal
 from opsctl.core.keys import key_of
 from opsctl.core.seen import Seen, SeenIncident
@@ -32,16 +30,6 @@ from tests.unit.paging.world import (
 NAMESPACE = "prod-eu"
 KEY = key_of(NAMESPACE, alert())
 NO_KEY = Delivery("retry", None, "no request was made: no key for team money and no default")
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: SteppedClock) -> SqliteJournal:
-    return open_journal(tmp_path / "state", NAMESPACE, clock)
 
 
 def closed_by_a_person(journal: SqliteJournal) -> None:
