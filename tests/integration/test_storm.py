@@ -307,7 +307,8 @@ def test_a_pager_that_does_not_answer_leaves_time_for_the_others(storm: Storm) -
     hooked: list[bytes] = []
 
     def take(exchange: Exchange) -> None:
-        hooked.append(exchange.body)
+        if exchange.head.startswith(b"POST /hooks/team "):  # a server of an earlier test may still scrape this port
+            hooked.append(exchange.body)
         exchange.answer(b"{}")
 
     webhook = Misbehaving(take)
