@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,6 +271,12 @@ class Composition:
 
         steps = Steps(lambda: self.promql, self.clock, lambda name: runbook_secret(book, name, self.env))
         return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
+
+    def sibling(self) -> Composition:
+        """The same again with connections of its own, on the same journal: one that is hung up on costs no other."""
+        other = replace(self)
+        other.__dict__["_journal"] = self.journal()
+        return other
 
     def close(self) -> None:
         """Drop connections and close the journal, where they were opened."""

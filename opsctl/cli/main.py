@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("opsctl.cli.check:check", "Evaluate the rules and exit with a verdict: for cron and CI."),
     "watch": ("opsctl.cli.watch:watch", "The checks again and again, with metrics and health of its own."),
     "status": ("opsctl.cli.status:status", "One line a service, worst first."),
+    "tui": ("opsctl.cli.tui:tui", "The board: live, on one screen, from a red row to its runbook."),
     "service": ("opsctl.cli.service:app", "The catalogue: who owns what, what is watched, who needs whom."),
     "slo": ("opsctl.cli.slo:app", "Objectives: what they ask and what is left of their budgets."),
     "rule": ("opsctl.cli.rule:app", "Alert rules: list them, evaluate one."),

@@ -1,0 +1,421 @@
+"""The application: one header, one screen at a time, what they look at together, and the way back.
+
+Must never fetch in a widget's thread of painting, act but through the desk, or paint text from outside as markup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import ContentSwitcher
+
+from opsctl.actions import Action, Desk, Done
+from opsctl.app import Composition
+from opsctl.core.windows import format_duration
+from opsctl.render.text import clean
+from opsctl.tui.feed import Feed, News
+from opsctl.tui.focus import Focus, Place
+from opsctl.tui.options import Options
+from opsctl.tui.pane import Pane
+from opsctl.tui.panes import BY_NAME, PANES, pane_class
+from opsctl.tui.queries import Queries
+from opsctl.tui.report import Report, Trouble
+from opsctl.tui.tones import THEMES
+from opsctl.tui.widgets.bar import Bar
+from opsctl.tui.widgets.header import Banner, Header, Heading, Hints, Tabs
+from opsctl.tui.widgets.lines import Piece
+
+TICK_SECONDS = 1.0
+_PLACES = 50  # that one can go back to
+_NARROWEST = 60
+
+
+class Reported(Message):
+    """News of the schedule; an older one that nobody has looked at yet is replaced."""
+
+    def __init__(self, news: News) -> None:
+        super().__init__()
+        self.news = news
+
+    def can_replace(self, message: Message) -> bool:
+        """A flood coalesces to the newest."""
+        return isinstance(message, Reported)
+
+
+class OpsctlApp(App[int]):
+    """Everything that one person looks at; returns the exit code."""
+
+    CSS_PATH = "opsctl.tcss"
+    TITLE = "opsctl"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[Any]] = [
+        *(Binding(e.key, f"open_screen('{e.name}')", e.title, show=False, id=f"screen.{e.name}") for e in PANES),
+        Binding("left_square_bracket", "shift(-1)", "earlier", show=False, id="time.earlier"),
+        Binding("right_square_bracket", "shift(1)", "later", show=False, id="time.later"),
+        Binding("minus", "zoom(1)", "longer window", show=False, id="time.longer"),
+        Binding("plus", "zoom(-1)", "shorter window", show=False, id="time.shorter"),
+        Binding("L", "live", "live", show=False, id="time.live"),
+        Binding("escape", "back", "back", show=False, id="app.back"),
+        Binding("Q", "back_keep_time", "back, keep the time", show=False, id="app.back-keep-time"),
+        Binding("q", "leave", "back / quit", show=False, id="app.leave"),
+        Binding("ctrl+c", "interrupt", "quit", show=False, priority=True, id="app.interrupt"),
+        Binding("space", "pause", "pause", id="app.pause"),
+        Binding("slash", "filter", "filter", id="app.filter"),
+        Binding("x", "leader", "act …", id="app.leader"),
+        Binding("f5,ctrl+r", "refresh_now", "refresh", show=False, id="app.refresh"),
+    ]
+
+    def __init__(self, composition: Composition, feed: Feed, desk: Desk, options: Options | None = None) -> None:
+        super().__init__()
+        self.options = options or Options()
+        self.composition = composition
+        self.feed = feed
+        self.desk = desk
+        self.queries = Queries(composition)
+        self.spot = Focus()
+        self.report: Report | None = None
+        self.trouble: Trouble | None = None
+        self.screen_name = self.options.screen
+        self.on_hold = False
+        self._held: Report | None = None
+        self._held_count = 0
+        self._places: list[Place] = []
+        self._panes: dict[str, Pane] = {}
+        self._interrupted_at = float("-inf")
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.options.theme
+
+    # -- building
+
+    def compose(self) -> ComposeResult:
+        """The frame; screens come when they are looked at."""
+        yield Header()
+        yield Tabs()
+        yield Banner()
+        yield ContentSwitcher(id="panes")
+        yield Hints()
+        yield Bar()
+
+    async def on_mount(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(number, self.exit, 128 + number)
+            except (NotImplementedError, RuntimeError, ValueError):
+                break  # not the main thread: tests
+        await self.open_screen(self.screen_name)
+        self.feed.start(self._post)
+        self.set_interval(TICK_SECONDS, self._tick)
+        self._tick()
+
+    def _post(self, news: News) -> None:
+        """In the feed's thread."""
+        self.post_message(Reported(news))
+
+    @property
+    def now(self) -> datetime:
+        """The context's clock."""
+        return self.composition.clock.now()
+
+    @property
+    def pane(self) -> Pane | None:
+        """The screen that is seen."""
+        return self._panes.get(self.screen_name)
+
+    # -- screens
+
+    async def open_screen(self, name: str, *, remember: bool = True) -> None:
+        """Look at a screen, with what is looked at now."""
+        before = self.pane
+        if remember and before is not None and name != self.screen_name:
+            self._remember()
+        switcher = self.query_one(ContentSwitcher)
+        if name not in self._panes:
+            fresh = pane_class(name)(id=f"pane-{name}")
+            self._panes[name] = fresh
+            await switcher.mount(fresh)
+        if before is not None and name != self.screen_name:
+            before.hidden()
+        self.screen_name = name
+        switcher.current = f"pane-{name}"
+        self.query_one(Tabs).show(name)
+        pane = self._panes[name]
+        pane.focus_on(self.spot)
+        if self.report is not None:
+            pane.update_report(self.report)
+        self._focus_first(pane)
+        self.call_after_refresh(self.show_hints)
+
+    def _focus_first(self, pane: Pane) -> None:
+        focused = self.focused
+        if focused is not None and pane in focused.ancestors:
+            return
+        for widget in pane.query("*"):
+            if widget.focusable and widget.display:
+                widget.focus()
+                return
+
+    async def action_open_screen(self, name: str) -> None:
+        """A digit."""
+        await self.open_screen(name)
+
+    async def go(self, name: str, **changes: Any) -> None:
+        """Another screen with another focus, in one step that `esc` takes back."""
+        self._remember()
+        self.spot = replace(self.spot, **changes)
+        self._look()
+        await self.open_screen(name, remember=False)
+
+    def look(self, **changes: Any) -> None:
+        """Change what all screens look at; `esc` takes it back."""
+        focus = replace(self.spot, **changes)
+        if focus == self.spot:
+            return
+        self._remember()
+        self.spot = focus
+        self._changed()
+
+    def set_quietly(self, **changes: Any) -> None:
+        """Note what the cursor is on, without a step back for it and without telling the screen that says it."""
+        self.spot = replace(self.spot, **changes)
+
+    def _remember(self) -> None:
+        place = Place(self.screen_name, self.spot)
+        if not self._places or self._places[-1] != place:
+            self._places = [*self._places[1 - _PLACES :], place]
+
+    def _changed(self) -> None:
+        self._look()
+        pane = self.pane
+        if pane is not None:
+            pane.focus_on(self.spot)
+        self._tick()
+
+    def _look(self) -> None:
+        self.feed.look_at(self.spot.window.end, self.spot.window.length)
+
+    async def action_back(self) -> None:
+        """Where one was before, at that time."""
+        await self._back(keep_time=False)
+
+    async def action_back_keep_time(self) -> None:
+        """Where one was before, at the time that is on."""
+        await self._back(keep_time=True)
+
+    async def _back(self, *, keep_time: bool) -> bool:
+        bar = self.query_one(Bar)
+        if bar.display:
+            bar.close()
+            return True
+        if not self._places:
+            return False
+        place = self._places.pop()
+        window = self.spot.window
+        self.spot = replace(place.focus, window=window) if keep_time else place.focus
+        self._look()
+        await self.open_screen(place.screen, remember=False)
+        self._tick()
+        return True
+
+    # -- time
+
+    def action_shift(self, steps: int) -> None:
+        """Half a window earlier or later."""
+        self.look(window=self.spot.window.shifted(steps, self.now))
+
+    def action_zoom(self, steps: int) -> None:
+        """A longer or a shorter window."""
+        self.look(window=self.spot.window.zoomed(steps))
+
+    def action_live(self) -> None:
+        """Follow the clock."""
+        self.look(window=replace(self.spot.window, end=None))
+        if self.on_hold:
+            self.action_pause()
+
+    def action_pause(self) -> None:
+        """Hold still; what comes meanwhile is counted, and shown when it goes on."""
+        self.on_hold = not self.on_hold
+        held, self._held, self._held_count = self._held, None, 0
+        if not self.on_hold and held is not None:
+            self._show(held)
+        if self.pane is not None:
+            self.pane.paused(self.on_hold)
+        self._tick()
+
+    def action_refresh_now(self) -> None:
+        """A cycle now."""
+        self.feed.refresh()
+
+    # -- reports
+
+    def on_reported(self, message: Reported) -> None:
+        """News of the schedule."""
+        news = message.news
+        if isinstance(news, Trouble):
+            self.trouble = news
+            self._tick()
+            return
+        self.trouble = None
+        if self.on_hold:
+            self._held, self._held_count = news, self._held_count + 1
+            self._tick()
+            return
+        self._show(news)
+
+    def _show(self, report: Report) -> None:
+        self.report = report
+        if self.pane is not None:
+            self.pane.update_report(report)
+        self._tick()
+
+    def _tick(self) -> None:
+        """What changes with the time alone."""
+        if not self.is_running or not self.query(Header):
+            return
+        context, now, report = self.composition.context, self.now, self.report
+        until = self.desk.writable_until
+        self.query_one(Header).show(
+            Heading(
+                context=context.name,
+                protected=context.protected,
+                read_only=self.desk.read_only,
+                writable_seconds=max(0, round((until - now).total_seconds())) if until is not None else None,
+                window=self.spot.window.length,
+                end=self.spot.window.end,
+                paused=self.on_hold,
+                waiting=self._held_count,
+                replay=bool(self.options.replay),
+                report=report,
+                now=now.replace(microsecond=0),
+                utc=self.options.utc,
+            )
+        )
+        self.query_one(Banner).show(self._banner())
+
+    def _banner(self) -> tuple[Piece, ...]:
+        lines: list[Piece] = []
+        if self.size.width < _NARROWEST:
+            lines.append((f"{self.size.width} columns: opsctl needs {_NARROWEST}", "warn"))
+        if self.trouble is not None:
+            lines.append((f"✖ no new verdicts: {self.trouble.text}", "fail"))
+        report = self.report
+        if report is None:
+            return tuple(lines)
+        lines += [(f"✖ {problem}", "fail") for problem in report.problems]
+        lines += [
+            (
+                f"{'!' if one.status == 'partial' else '✖'} {one.name}: {one.error or one.status}",
+                "warn" if one.status == "partial" else "fail",
+            )
+            for one in report.blind
+        ]
+        return tuple(lines)
+
+    def on_resize(self) -> None:
+        """The frame says what fits."""
+        self._tick()
+        self.show_hints()
+
+    def show_hints(self) -> None:
+        """The keys that do something here, from the bindings."""
+        if not self.query(Hints):
+            return
+        pieces: list[Piece] = []
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and active.enabled and binding.description:
+                pieces += [(f" {self.get_key_display(binding)}", "accent"), (f" {binding.description} ", "dim")]
+        self.query_one(Hints).show(tuple(pieces))
+
+    # -- saying
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """A short notice; text from anywhere."""
+        self.notify(Content(clean(text)), severity="error" if bad else "information", timeout=8 if bad else 5)  # type: ignore[arg-type]
+
+    # -- the filter
+
+    def action_filter(self) -> None:
+        """The screen's filter, the last one to begin with."""
+        pane = self.pane
+        before = pane.filter_text() if pane is not None else None
+        if pane is None or before is None:
+            self.say("this screen has no filter")
+            return
+        self.query_one(Bar).ask("/", before, pane.set_filter)
+
+    # -- acting
+
+    def action_leader(self) -> None:
+        """What can be done about what the cursor is on."""
+        from opsctl.tui.leader import LeaderMenu
+
+        offers = self.pane.offers() if self.pane is not None else ()
+        if not offers:
+            self.say("nothing can be done here; go to an alert, an incident or a runbook")
+            return
+        self.push_screen(LeaderMenu(tuple(offers)), self._taken)
+
+    def _taken(self, make: Callable[[], Action | None] | None) -> None:
+        action = make() if make is not None else None
+        if action is not None:
+            self.propose(action)
+
+    def propose(self, action: Action) -> None:
+        """Show what an action would do, and do it where a person says so."""
+        from opsctl.tui.leader import proposing
+
+        self.run_worker(proposing(self, action), group="act", exit_on_error=False)
+
+    def acted(self, done: Done) -> None:
+        """An action is through: say so, and look again."""
+        for line in done.said:
+            self.say(line)
+        if done.problem:
+            self.say(done.problem, bad=True)
+        self.feed.refresh()
+
+    # -- leaving
+
+    async def action_leave(self) -> None:
+        """Back; at the first screen, the end."""
+        if not await self._back(keep_time=False):
+            await self.action_quit()
+
+    def busy(self) -> str:
+        """What would be cut short; ""."""
+        return ""
+
+    async def action_interrupt(self) -> None:
+        """Ctrl-C: at once with nothing under way, else the second one."""
+        now = self.composition.clock.monotonic()
+        if self.busy() and now - self._interrupted_at > 3:
+            self._interrupted_at = now
+            self.say(f"{self.busy()}; ctrl+c again leaves")
+            return
+        self.exit(130)
+
+    async def action_quit(self) -> None:
+        """The end."""
+        self.exit(0)
+
+
+def window_words(focus: Focus) -> str:
+    """The window as it is typed."""
+    return format_duration(focus.window.length)
+
+
+__all__ = ["BY_NAME", "OpsctlApp", "window_words"]
