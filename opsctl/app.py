@@ -16,11 +16,12 @@ from opsctl.core.signals import Signal
 from opsctl.errors import ConfigError, UsageError
 from opsctl.files.context import Backend, ContextSettings
 from opsctl.files.endpoints import endpoint
-from opsctl.files.settings import Settings, load_settings
+from opsctl.files.settings import Settings, flags_of, here, load_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from opsctl.actions import Desk
     from opsctl.adapters.journal import SqliteJournal
     from opsctl.adapters.journal.page_times import PageTimes
     from opsctl.adapters.listener import Listener, Page
@@ -58,6 +59,7 @@ class Composition:
     trace_source: TraceSource | None = None  # replaces Jaeger or Zipkin
     rehearsing: bool = False  # nothing is written and nobody is told
     on_delivery: OnDelivery | None = None  # is told what became of each request to a sink
+    flags: tuple[str, ...] = ()  # the global ones that lead here, for commands that are named
 
     @property
     def context(self) -> ContextSettings:
@@ -272,6 +274,12 @@ class Composition:
         steps = Steps(lambda: self.promql, self.clock, lambda name: runbook_secret(book, name, self.env))
         return RunbookWorld(steps, person, self.journal().runbooks, self.clock)
 
+    def desk(self, *, read_only: bool = False) -> Desk:
+        """Where whatever changes something is planned, done, or refused."""
+        from opsctl.actions import READ_ONLY, Desk
+
+        return Desk(self, read_only=READ_ONLY if read_only else "", flags=self.flags)
+
     def sibling(self) -> Composition:
         """The same again with connections of its own, on the same journal: one that is hung up on costs no other."""
         other = replace(self)
@@ -379,15 +387,5 @@ def memory_signals(max_spans: int, max_records: int) -> tuple[Any, Any]:
 
 def compose(config: Path | None, context: str | None, *, clock: Clock | None = None) -> Composition:
     """Read the configuration of this run; the rest is opened on use."""
-    settings = load_settings(config, context, env=os.environ, cwd=_cwd(config))
-    return Composition(settings, clock or SystemClock())
-
-
-def _cwd(config: Path | None) -> Path:
-    """The current folder, which somebody may have removed under us."""
-    try:
-        return Path.cwd()
-    except OSError as gone:
-        if config is not None and config.is_absolute():
-            return config.parent
-        raise UsageError("the current folder is gone", hint="cd elsewhere, or give --config an absolute path") from gone
+    settings = load_settings(config, context, env=os.environ, cwd=here(config))
+    return Composition(settings, clock or SystemClock(), flags=flags_of(config, context))

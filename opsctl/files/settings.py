@@ -96,6 +96,22 @@ def find_file(explicit: Path | None, env: Mapping[str, str], cwd: Path) -> Path:
     raise UsageError("no configuration: `opsctl config init`, or try `opsctl demo`")
 
 
+def here(explicit: Path | None) -> Path:
+    """The current folder, which somebody may have removed under us; UsageError where it is needed and gone."""
+    try:
+        return Path.cwd()
+    except OSError as gone:
+        if explicit is not None and explicit.is_absolute():
+            return explicit.parent
+        raise UsageError("the current folder is gone", hint="cd elsewhere, or give --config an absolute path") from gone
+
+
+def flags_of(config: Path | None, context: str | None) -> tuple[str, ...]:
+    """The global flags that lead another command to the same context."""
+    words: tuple[str, ...] = () if config is None else ("--config", str(config))
+    return words if context is None else (*words, "--context", context)
+
+
 def load_settings(explicit: Path | None, context: str | None, *, env: Mapping[str, str], cwd: Path) -> Settings:
     """Read the configuration; ConfigError(s) for the file, UsageError for a context that it does not have."""
     path = find_file(explicit, env, cwd)
