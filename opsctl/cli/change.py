@@ -1,6 +1,7 @@
 """`opsctl change send`: tells PagerDuty of a deployment or another change. Such an event opens nothing, wakes nobody.
 
 It has no dedup key, so a repeat would be a second one: exactly one request is made, and who calls decides on another.
+The journal remembers the last change of each service, whatever PagerDuty says: the board shows it.
 """
 
 from __future__ import annotations
@@ -56,10 +57,27 @@ def send(
             delivery = sink.change(team, body, _SECONDS)
     finally:
         sink.close()
+    _remember(run, service, body["payload"]["summary"])
     if delivery.outcome != "accepted":
         hint = "repeat it, or go on without" if delivery.outcome == "retry" else None
         raise ActionError(f"the change was not accepted: {delivery.message}", hint=hint)
     sys.stdout.write(clean(f"told PagerDuty of a change of {service}: {body['payload']['summary']}") + "\n")
+
+
+def _remember(run: Frame, service: str, summary: str) -> None:
+    """In the journal, for the board; where that cannot be, who reads stderr is told, and the change went out."""
+    from opsctl.errors import OpsctlError
+    from opsctl.render.text import clean
+    from opsctl.views.changes import Change, fact_of
+
+    try:
+        journal = run.composition.journal()
+        journal.remember([fact_of(Change(run.composition.clock.now(), service, summary, who()))])
+        problem = journal.problem
+    except OpsctlError as wrong:
+        problem = str(wrong)
+    if problem:
+        sys.stderr.write(clean(f"the board does not show this change: {problem}") + "\n")
 
 
 def _team(run: Frame, service: str) -> str:

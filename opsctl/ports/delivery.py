@@ -259,6 +259,10 @@ class Journal(Outbox, Protocol):
         """Every fact of a kind, by subject."""
         ...
 
+    def remember(self, facts: Iterable[Fact]) -> None:
+        """Keep facts outside of a run: each takes the place of the one of its kind and subject."""
+        ...
+
     def alerts(self) -> Mapping[str, JournalAlert]:
         """Alerts by key, as of the last commit."""
         ...

@@ -18,10 +18,10 @@ from opsctl.errors import ExitCode, OpsctlError, worst
 from opsctl.files.secrets import hide
 from opsctl.loop import Waiter
 from opsctl.schedule import Once, run_once
-from opsctl.tui.changes import changes_of
 from opsctl.tui.rates import RatesReader
 from opsctl.tui.report import Report, Trouble
 from opsctl.views.alerts import alert_rows
+from opsctl.views.changes import changes_of
 from opsctl.views.check import conditions
 from opsctl.views.result import result_of
 

@@ -17,6 +17,7 @@ from opsctl.core.rules import Verdict
 from opsctl.ports import Incident
 from opsctl.ports.runbooks import RunbookRun
 from opsctl.views.alerts import AlertRow
+from opsctl.views.changes import Change
 
 Points = tuple[tuple[float, float], ...]
 """(unix seconds, value), ascending; a step without a value is not there."""
@@ -29,16 +30,6 @@ class Rates:
     requests: Points = ()  # a second
     errors: Points = ()  # share of requests that failed, in [0, 1]
     p99: Points = ()  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A deployment or another change that somebody told of."""
-
-    at: datetime
-    service: str
-    summary: str
-    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)

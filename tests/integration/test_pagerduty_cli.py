@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opsctl.adapters.journal import open_journal
+from opsctl.views.changes import changes_of
 from tests.contract.pagerduty_world import KEYS, TOKEN, pagerduty_world
 from tests.integration.reconcile_world import Story, story_of
 
@@ -200,6 +203,24 @@ def test_a_change_goes_to_its_services_team_and_opens_nothing(story: Story) -> N
     assert made["event"]["payload"]["summary"] == "Deploy \x1b[31m wallet 1.2.3"
     assert made["event"]["links"] == [{"href": "https://ci.example.com/7"}]
     assert story.incidents() == []
+
+
+def changes(story: Story) -> list[tuple[str, str]]:
+    """What the journal remembers, as the board reads it."""
+    journal = open_journal(story.host.folder / "state", "t", story.clock)
+    try:
+        return [(one.service, one.summary) for one in changes_of(journal, story.clock.now() - timedelta(days=1))]
+    finally:
+        journal.close()
+
+
+def test_the_journal_remembers_the_last_change_of_a_service_also_one_that_was_not_taken(story: Story) -> None:
+    assert story.host.run("change", "send", "Deploy 1.2", "-s", "wallet", "--dry-run") == 0
+    assert changes(story) == [], "a dry run leaves no trace"
+    assert story.host.run("change", "send", "Deploy 1.2", "-s", "wallet") == 0
+    story.pagerduty.faults({"match": {"action": "change"}, "do": "status", "status": 503})
+    assert story.host.run("change", "send", "Deploy 1.3", "-s", "wallet") == 5
+    assert changes(story) == [("wallet", "Deploy 1.3")]
 
 
 def test_a_change_that_is_not_accepted_is_exit_5_after_one_request(story: Story) -> None:

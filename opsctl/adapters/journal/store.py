@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,6 +141,16 @@ class SqliteJournal(IncidentTable):
         keep_unheard(db, (*own, *made.problems), now)
         _write_alerts(db, made, cycle.at)
         return Committed(number, made)
+
+    def remember(self, facts: Iterable[Fact]) -> None:
+        """Keep facts outside of a run: each takes the place of the one of its kind and subject."""
+        kept = tuple(facts)
+
+        def work(db: sqlite3.Connection) -> None:
+            for fact in kept:
+                _write_fact(db, fact)
+
+        self.write(work)
 
     def finish(self, run: int, exit_code: int, at: datetime, *, success: bool, problems: Sequence[str] = ()) -> None:
         """Write how the run ended and what it said aloud; a success moves `last_success`."""

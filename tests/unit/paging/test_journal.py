@@ -120,6 +120,16 @@ def test_facts_come_back_and_null_forgets_one(journal: SqliteJournal) -> None:
     assert dict(reopen(journal).facts("budget")) == {"redeem": facts[0]}
 
 
+def test_a_fact_that_is_remembered_outside_of_a_run_takes_the_place_of_the_one_before(journal: SqliteJournal) -> None:
+    newer = Fact("change", "pay", '{"summary":"1.3"}', T0 + minutes(1))
+    journal.remember([Fact("change", "pay", '{"summary":"1.2"}', T0), Fact("change", "chat", "{}", T0)])
+    journal.remember([newer])
+    assert journal.last_success() is None, "it is no run"
+    found = reopen(journal).facts("change")
+    assert found["pay"] == newer
+    assert set(found) == {"pay", "chat"}
+
+
 def test_equal_verdicts_are_one_span(journal: SqliteJournal) -> None:
     for minute, outcome in enumerate(("pass", "pass", "fail", "pass")):
         at = T0 + minutes(minute)
