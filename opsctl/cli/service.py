@@ -11,10 +11,10 @@ from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.metric import finish, seconds, span, status
 from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output
 from opsctl.cli.pivots import pivot
-from opsctl.cli.trace import trace_kind
 from opsctl.core.signals import Absent, Failed, Measured
 from opsctl.core.slo import Slo
 from opsctl.errors import AuthError, ExitCode, UnknownError, UsageError
+from opsctl.views.services import trace_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def list_(timeout: Timeout = None, output: Output = None, json: Json = False) ->
     run = frame()
     form = chosen_output(run, output, json)
     services = list(run.composition.catalogue.services.values())
-    signals = knowledge(run, trace_kind(run), seconds(run, timeout))
+    signals = knowledge(run, trace_kind(run.composition.context), seconds(run, timeout))
     if form == "json":
         write_json("service/ls/v1", {"backends": _backends(signals), "services": [_row(s, signals) for s in services]})
     else:
@@ -243,7 +243,7 @@ def deps(
         finish(reading)
     names = traced.data if isinstance(traced, Measured) else ()
     catalogue = run.composition.catalogue
-    found = dependencies(catalogue, edges or (), names, backend=trace_kind(run), service=service)
+    found = dependencies(catalogue, edges or (), names, backend=trace_kind(run.composition.context), service=service)
     findings = sum(one.seen in FINDINGS for one in found)
     run.code = ExitCode.FINDING if strict and findings else ExitCode.OK
     if form == "json":

@@ -146,17 +146,11 @@ def compare(
 # -- what was asked ----------------------------------------------------------------------------------------------------
 
 
-def trace_kind(run: Frame) -> str:
-    """Which kind of backend has the traces: its selectors of the catalogue count."""
-    context = run.composition.context
-    return "zipkin" if context.jaeger is None and context.zipkin is not None else "jaeger"
-
-
 def backend_name(run: Frame, service: str) -> str:
     """The name under which the trace backend knows a service."""
-    entry = run.composition.catalogue.get(service)
-    selector = entry.selectors.get(trace_kind(run)) if entry is not None else None
-    return selector if isinstance(selector, str) and selector else service
+    from opsctl.views.services import name_in_traces
+
+    return name_in_traces(run.composition.catalogue, run.composition.context, service)
 
 
 def _bound(flag: str, text: str | None) -> timedelta | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def print_search(run: Frame, traces: list[Trace], form: str) -> None:
     """Rows of traces, or tab-separated lines with times in µs."""
     from opsctl.render.table import Column, write_rows
+    from opsctl.render.traces import search_cells
     from opsctl.views.traces import moment_of
 
     if form == "plain":
@@ -37,29 +38,8 @@ def print_search(run: Frame, traces: list[Trace], form: str) -> None:
         return
     columns = [Column("start"), Column("took", right=True), Column("spans", right=True), Column("errors")]
     columns += [Column("trace"), Column("request", wrap=True)]
-    cells = _search_cells(run, traces)
+    cells = search_cells(traces, run.composition.clock.now(), utc=run.utc)
     write_rows(sys.stdout, columns, cells, table=True, color=run.colored(sys.stdout))
-
-
-def _search_cells(run: Frame, traces: list[Trace]) -> list[list[str]]:
-    """The day is shown where not all of them are of today."""
-    from opsctl.render.traces import span_time
-    from opsctl.views.traces import moment_of, took
-
-    today = span_time(run.composition.clock.now(), utc=run.utc)[:10]
-    times = [span_time(moment_of(trace.start_us), utc=run.utc) for trace in traces]
-    shown = times if any(time[:10] != today for time in times) else [time[11:] for time in times]
-    return [
-        [
-            time,
-            took(trace.duration_us),
-            str(len(trace.spans)),
-            f"✖ {trace.errors}" if trace.errors else "",
-            trace.trace_id,
-            f"{trace.root.service} {trace.root.name}",
-        ]
-        for time, trace in zip(shown, traces, strict=True)
-    ]
 
 
 def say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: list[Trace], truncated: bool) -> None:
@@ -81,11 +61,11 @@ def say_search(run: Frame, query: TraceQuery, reading: Reading[Any], traces: lis
 
 def check_known(run: Frame, service: str, query: TraceQuery, backend: str, timeout_seconds: float) -> None:
     """UsageError where the backend has no such service or operation at all, with what was probably meant."""
-    from opsctl.cli.trace import trace_kind
     from opsctl.files.text import nearest
+    from opsctl.views.services import trace_kind
 
     name = query.service
-    kept = str.lower if trace_kind(run) == "zipkin" else str  # which keeps names so
+    kept = str.lower if trace_kind(run.composition.context) == "zipkin" else str  # which keeps names so
     known = run.composition.traces.services(timeout_seconds)
     if not isinstance(known, Measured):
         return

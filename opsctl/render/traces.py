@@ -283,3 +283,21 @@ def span_time(at: datetime, *, utc: bool) -> str:
     zone = here.strftime("%z")
     zone = "Z" if zone == "+0000" else zone
     return f"{here:%Y-%m-%d %H:%M:%S}.{here.microsecond // 1000:03d}{zone}"
+
+
+def search_cells(traces: Sequence[Trace], now: datetime, *, utc: bool) -> list[list[str]]:
+    """Start, took, spans, errors, id and request of each; the day is shown where not all of them are of today."""
+    today = span_time(now, utc=utc)[:10]
+    times = [span_time(moment_of(trace.start_us), utc=utc) for trace in traces]
+    shown = times if any(time[:10] != today for time in times) else [time[11:] for time in times]
+    return [
+        [
+            time,
+            took(trace.duration_us),
+            str(len(trace.spans)),
+            f"✖ {trace.errors}" if trace.errors else "",
+            trace.trace_id,
+            f"{trace.root.service} {trace.root.name}",
+        ]
+        for time, trace in zip(shown, traces, strict=True)
+    ]

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -79,7 +79,8 @@ class Queries:
 
     async def traces(self, query: TraceQuery) -> Reading[TracePage]:
         """A search."""
-        return await self._reading("traces", ("traces", query), lambda c, t: c.traces.search(query, t))
+        key = ("traces", replace(query, attributes=None), tuple(sorted((query.attributes or {}).items())))  # hashable
+        return await self._reading("traces", key, lambda c, t: c.traces.search(query, t))
 
     async def trace_services(self) -> Reading[tuple[str, ...]]:
         """Every service that has spans."""

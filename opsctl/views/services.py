@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from opsctl.core.catalogue import Catalogue, Service
 from opsctl.core.frozen import dataclass
 from opsctl.core.traces import Edge
+
+if TYPE_CHECKING:
+    from opsctl.files.context import ContextSettings
 
 
 class Seen(StrEnum):
@@ -53,6 +57,18 @@ class Knowledge:
 def selector_of(service: Service, backend: str) -> str | Mapping[str, str]:
     """How a backend knows a service: the catalogue's selector, else its name."""
     return service.selectors.get(backend) or service.name
+
+
+def trace_kind(context: ContextSettings) -> str:
+    """Which kind of backend has the traces of a context: its selectors of the catalogue count."""
+    return "zipkin" if context.jaeger is None and context.zipkin is not None else "jaeger"
+
+
+def name_in_traces(catalogue: Catalogue, context: ContextSettings, service: str) -> str:
+    """The name under which the trace backend knows a service."""
+    entry = catalogue.get(service)
+    selector = entry.selectors.get(trace_kind(context)) if entry is not None else None
+    return selector if isinstance(selector, str) and selector else service
 
 
 def names_by_selector(catalogue: Catalogue, backend: str) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 
@@ -10,7 +10,7 @@ from opsctl.core.frozen import dataclass
 from opsctl.core.trace_shape import NO_PARENT
 from opsctl.core.traces import Span, Trace
 from opsctl.insight.critical_path import Segment, critical_path
-from opsctl.insight.siblings import median, runs
+from opsctl.insight.siblings import LEAST, median, runs
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,38 +38,71 @@ class WaterfallLine:
     stretches: tuple[Stretch, ...]
 
 
+Row = tuple[tuple[int, ...], int]
+"""The spans that one line stands for (several: the same call in a row), and how deep it is."""
+
+
 def waterfall(trace: Trace, *, unfold: bool = False) -> tuple[WaterfallLine, ...]:
     """Depth first, children by start; the same call three times in a row is one line unless `unfold`."""
-    return tuple(_Waterfall(trace, unfold).lines())
+    whole = Waterfall(trace)
+    return tuple(whole.line(row) for row in whole.rows(unfold=unfold))
 
 
-class _Waterfall:
-    """One trace being drawn."""
+class Waterfall:
+    """One trace being drawn: all of its rows at once, which is cheap, and a line when somebody looks at it."""
 
-    def __init__(self, trace: Trace, unfold: bool) -> None:
-        self._trace = trace
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
         self._shape = trace.shape
-        self._unfold = unfold
         self._segments: dict[int, list[Segment]] = {}
         for segment in critical_path(trace.shape):
             if not segment.idle:
                 self._segments.setdefault(segment.index, []).append(segment)
 
-    def lines(self) -> Iterator[WaterfallLine]:
-        waiting = [(run, 0) for run in reversed(self._runs(NO_PARENT))]
+    def rows(
+        self, *, unfold: bool = False, opened: Collection[int] = (), closed: Collection[int] = ()
+    ) -> Sequence[Row]:
+        """Rows from the top; `opened` names runs to unfold by their first span, `closed` spans to show without what
+        is below them.
+        """
+        out: list[Row] = []
+        waiting: list[Row] = [(run, 0) for run in reversed(self._runs(NO_PARENT, unfold, opened))]
         while waiting:
-            run, depth = waiting.pop()
-            yield self._line(run, depth)
-            if len(run) == 1:
-                waiting += [(below, depth + 1) for below in reversed(self._runs(run[0]))]
+            row = waiting.pop()
+            out.append(row)
+            run, depth = row
+            if len(run) == 1 and run[0] not in closed and self._shape.below[run[0]]:
+                waiting += [(below, depth + 1) for below in reversed(self._runs(run[0], unfold, opened))]
+        return out
 
-    def _runs(self, parent: int) -> Sequence[tuple[int, ...]]:
+    def _runs(self, parent: int, unfold: bool, opened: Collection[int]) -> Sequence[tuple[int, ...]]:
         siblings = self._shape.below[parent]
-        return [(index,) for index in siblings] if self._unfold else list(runs(self._trace, siblings))
+        if unfold or len(siblings) < LEAST:
+            return [(index,) for index in siblings]
+        out: list[tuple[int, ...]] = []
+        for run in runs(self.trace, siblings):
+            out += [(index,) for index in run] if run[0] in opened else [run]
+        return out
 
-    def _line(self, run: tuple[int, ...], depth: int) -> WaterfallLine:
-        shape, spans = self._shape, self._trace.spans
-        shown = list(self._with_below(run)) if len(run) > 1 else list(run)
+    def run_of(self, index: int) -> tuple[int, ...]:
+        """All spans of the run that a span belongs to; itself where it is alone."""
+        siblings = self._shape.below[self._shape.parents[index]]
+        return next(run for run in runs(self.trace, siblings) if index in run)
+
+    def waits(self, index: int) -> bool:
+        """Whether a span itself is on the critical path."""
+        return index in self._segments
+
+    def shown(self, row: Row, closed: Collection[int] = ()) -> Sequence[int]:
+        """Every span that a row stands for: with what is below, where that has no rows of its own."""
+        run = row[0]
+        return run if len(run) == 1 and run[0] not in closed else list(self._with_below(run))
+
+    def line(self, row: Row, closed: Collection[int] = ()) -> WaterfallLine:
+        """What is to be said of a row."""
+        run, depth = row
+        shape, spans = self._shape, self.trace.spans
+        shown = self.shown(row, closed)
         start = min(shape.starts_us[index] for index in run)
         end = max(shape.ends_us[index] for index in run)
         durations = [shape.ends_us[index] - shape.starts_us[index] for index in run]
