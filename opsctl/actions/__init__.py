@@ -19,6 +19,8 @@ from opsctl.actions.action import (
     WriteNote,
 )
 from opsctl.actions.desk import READ_ONLY, Desk, user
+from opsctl.actions.runs import Nobody, Prepared, Resumable, ended
+from opsctl.actions.silences import known_silence, new_silence, reach, silence_file
 
 __all__ = [
     "READ_ONLY",
@@ -29,11 +31,19 @@ __all__ = [
     "Done",
     "EndSilence",
     "MakeSilence",
+    "Nobody",
     "Planned",
+    "Prepared",
     "Resolve",
+    "Resumable",
     "ResumeRun",
     "Risk",
     "StartRun",
     "WriteNote",
+    "ended",
+    "known_silence",
+    "new_silence",
+    "reach",
+    "silence_file",
     "user",
 ]

@@ -7,22 +7,37 @@ from __future__ import annotations
 
 import getpass
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from opsctl.actions.action import (
+    Acknowledge,
     Acting,
     Action,
     Done,
+    EndSilence,
+    MakeSilence,
     Planned,
+    Resolve,
+    ResumeRun,
     Risk,
+    StartRun,
+    WriteNote,
 )
 from opsctl.actions.incidents import Incidents
+from opsctl.actions.runs import Nobody, Prepared, Resumable, Runs, Watch, ended
 from opsctl.actions.sending import Sending
+from opsctl.actions.silences import Silences
 from opsctl.errors import Refused
 
+if TYPE_CHECKING:
+    from opsctl.ports.runbooks import Person
+    from opsctl.runner import Report
+
 READ_ONLY = "--read-only"
+_VERBS = {Acknowledge: "acknowledging", Resolve: "resolving", WriteNote: "a note on"}
 
 
 def user() -> str:
@@ -48,6 +63,8 @@ class Desk:
         self._guard = threading.Lock()
         self._allowed: tuple[datetime, datetime] | None = None  # from, until
         self._incidents = Incidents(acting, Sending(acting), self.who)
+        self._silences = Silences(acting, self.who)
+        self._runs = Runs(acting, self.who)
 
     # -- may anything be changed
 
@@ -93,15 +110,60 @@ class Desk:
 
     def plan(self, action: Action) -> Planned:
         """What it would do, on what and how far it reaches; nothing is changed, so it is never refused."""
-        return self._guarded(self._incidents.plan(action))  # type: ignore[arg-type]
+        match action:
+            case MakeSilence() | EndSilence():
+                planned = self._silences.plan(action)
+            case StartRun() | ResumeRun():
+                planned = self._runs.plan(action)
+            case _:
+                planned = self._incidents.plan(action)
+        context = self._acting.context
+        planned = replace(planned, command=(*self._flags, *planned.command))
+        return replace(planned, risk=Risk.HIGH, confirm=context.name) if context.protected else planned
 
     def apply(self, action: Action) -> Done:
-        """Do it: the journal first, then whoever is told; blocks for at most `limits.send`. Refused where read-only."""
-        self.check_writable(type(action).__name__)
-        return self._incidents.apply(action)  # type: ignore[arg-type]
+        """Do it: the journal first, then whoever is told, for at most `limits.send`. Refused where read-only.
 
-    def _guarded(self, planned: Planned) -> Planned:
-        """The same with what a protected context asks for, and the flags that lead here."""
-        context = self._acting.context
-        made = replace(planned, command=(*self._flags, *planned.command))
-        return replace(made, risk=Risk.HIGH, confirm=context.name) if context.protected else made
+        A run is run with nobody there: it stops where a person is needed (`run` asks one).
+        """
+        match action:
+            case MakeSilence() | EndSilence():
+                self.check_writable("silencing" if isinstance(action, MakeSilence) else "ending a silence")
+                return self._silences.apply(action)
+            case StartRun() | ResumeRun():
+                report = self.run(action, Nobody())
+                return ended(report, self.resume_words(report.run.run))
+            case _:
+                self.check_writable(_VERBS[type(action)] + f" #{action.episode}")
+                return self._incidents.apply(action)
+
+    # -- runs
+
+    def prepared(self, action: StartRun) -> Prepared:
+        """The runbook and the checked parameters of a run; UsageError names the first that is wrong."""
+        return self._runs.prepared(action)
+
+    def resumable(self, run: str) -> Resumable:
+        """A run that was begun, by its id or the beginning of it, and whether its runbook was edited since."""
+        return self._runs.resumable(run)
+
+    def run(
+        self,
+        action: StartRun | ResumeRun,
+        person: Person,
+        watch: Watch = lambda event: None,
+        begun: Callable[[str], None] = lambda run_id: None,
+    ) -> Report:
+        """Run, resume or undo, asking `person` at gates; blocks until it ends or waits.
+
+        `watch` is told of each step, `begun` the run's id before the first. Refused where read-only, unless the runbook
+        changes nothing.
+        """
+        book = self._runs.mutates(action)
+        if book is not None:
+            self.check_writable(f"a run of {book.id}, which may change something")
+        return self._runs.run(action, person, watch, begun)
+
+    def resume_words(self, run_id: str) -> tuple[str, ...]:
+        """The words after `opsctl` that take a run up again."""
+        return (*self._flags, "runbook", "resume", run_id)

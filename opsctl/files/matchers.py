@@ -14,6 +14,7 @@ from typing import cast
 from opsctl.core.alerts import Cause
 from opsctl.core.routing import Comparison, Matcher
 from opsctl.core.slo import Severity
+from opsctl.errors import UsageError
 
 LENGTH_LIMIT = 1000
 MOST_ENDLESS = 5  # a page must not wait for an expression: each more costs a factor of the label's length
@@ -56,6 +57,17 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
         at += 1
     if not found:
         raise ValueError(_EXPECTED)
+    return tuple(found)
+
+
+def matchers_of(flag: str, texts: Iterable[str]) -> tuple[Matcher, ...]:
+    """The matchers of a repeated flag; UsageError with the text that is none."""
+    found: list[Matcher] = []
+    for text in texts:
+        try:
+            found.extend(parse_matchers(text))
+        except ValueError as wrong:
+            raise UsageError(f"{flag} {text}: {wrong}") from None
     return tuple(found)
 
 
