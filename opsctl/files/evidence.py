@@ -10,6 +10,7 @@ import hashlib
 import math
 import sys
 from collections.abc import Mapping
+from datetime import tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,15 +30,27 @@ _NUMBERS = ("value", "bad", "total", "remaining", "ratio", "burn", "threshold", 
 
 def evidence_document(saved: Saved) -> bytes:
     """The JSON text of a check's evidence; numbers that JSON does not have are the words NaN, Infinity, -Infinity."""
-    tree = _written(msgspec.to_builtins(saved, str_keys=True, enc_hook=_plain))
+    return msgspec.json.encode(evidence_tree(saved), order="deterministic") + b"\n"
+
+
+def evidence_tree(saved: Saved) -> dict[str, Any]:
+    """The document before it is text."""
+    tree: dict[str, Any] = plain_tree(saved)
     tree["schema"] = SCHEMA
     tree["digest"] = _digest(tree)
-    return msgspec.json.encode(tree, order="deterministic") + b"\n"
+    return tree
+
+
+def plain_tree(value: Any) -> Any:
+    """A value of ours as JSON has it, with words for the numbers that JSON does not have; `numbers_in` reads them."""
+    return _written(msgspec.to_builtins(value, str_keys=True, enc_hook=_plain))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, MappingProxyType):
         return dict(value)
+    if isinstance(value, tzinfo):
+        return str(value)
     raise NotImplementedError(f"{type(value).__name__} is no part of evidence")
 
 
@@ -68,6 +81,11 @@ def read_evidence(path: str, *, limit_bytes: int = SIZE_LIMIT_BYTES) -> Saved:
         tree = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as wrong:
         raise ConfigError(name, None, f"is not a whole JSON document: {wrong}", hint=_HINT) from None
+    return saved_of(tree, name)
+
+
+def saved_of(tree: Any, name: str) -> Saved:
+    """The check in a document that was decoded; `name` is where it came from, for the error."""
     _expect_schema(tree, name)
     try:
         whole = _digest(tree) == tree.get("digest")
@@ -76,6 +94,11 @@ def read_evidence(path: str, *, limit_bytes: int = SIZE_LIMIT_BYTES) -> Saved:
         raise ConfigError(name, None, f"is not evidence of {SCHEMA}: {wrong}", hint=_HINT) from None
     _expect_whole(saved, name, whole)
     return saved
+
+
+def numbers_in(tree: Any) -> Any:
+    """A plain tree with numbers in the place of their words, where numbers belong."""
+    return _read(tree)
 
 
 _HINT = "`opsctl check --evidence FILE` writes one"

@@ -28,6 +28,7 @@ from opsctl.tui.options import Options
 from opsctl.tui.pane import Pane
 from opsctl.tui.panes import BY_NAME, PANES, pane_class
 from opsctl.tui.queries import Queries
+from opsctl.tui.recorder import Memory, Recorder
 from opsctl.tui.report import Report, Trouble
 from opsctl.tui.tones import THEMES
 from opsctl.tui.widgets.bar import Bar
@@ -47,8 +48,8 @@ class Reported(Message):
         self.news = news
 
     def can_replace(self, message: Message) -> bool:
-        """A flood coalesces to the newest."""
-        return isinstance(message, Reported)
+        """A flood coalesces to the newest; an old session's report takes no new one's place."""
+        return isinstance(message, Reported) and isinstance(message.news, Report) and not message.news.old
 
 
 class OpsctlApp(App[int]):
@@ -74,13 +75,25 @@ class OpsctlApp(App[int]):
         Binding("f5,ctrl+r", "refresh_now", "refresh", show=False, id="app.refresh"),
     ]
 
-    def __init__(self, composition: Composition, feed: Feed, desk: Desk, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        composition: Composition,
+        feed: Feed,
+        desk: Desk,
+        options: Options | None = None,
+        *,
+        queries: Queries | None = None,
+        memory: Memory | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
         super().__init__()
         self.options = options or Options()
         self.composition = composition
         self.feed = feed
         self.desk = desk
-        self.queries = Queries(composition)
+        self.queries = queries or Queries(composition)
+        self._memory, self._recorder = memory, recorder
+        self.last_good: dict[str, datetime] = {}  # when each backend's answers came whole
         self.spot = Focus()
         self.report: Report | None = None
         self.trouble: Trouble | None = None
@@ -116,6 +129,7 @@ class OpsctlApp(App[int]):
             except (NotImplementedError, RuntimeError, ValueError):
                 break  # not the main thread: tests
         await self.open_screen(self.screen_name)
+        self.run_worker(self._recall(), exit_on_error=False)
         self.feed.start(self._post)
         self.set_interval(TICK_SECONDS, self._tick)
         self._tick()
@@ -123,6 +137,17 @@ class OpsctlApp(App[int]):
     def _post(self, news: News) -> None:
         """In the feed's thread."""
         self.post_message(Reported(news))
+        if isinstance(news, Report):
+            if self._recorder is not None:
+                self._recorder.report(news)
+            if self._memory is not None:
+                self._memory.keep(news)
+
+    async def _recall(self) -> None:
+        """The last session's last report, until there is one of this session."""
+        old = await asyncio.to_thread(self._memory.recall) if self._memory is not None else None
+        if old is not None:
+            self.post_message(Reported(old))
 
     @property
     def now(self) -> datetime:
@@ -269,8 +294,12 @@ class OpsctlApp(App[int]):
             self._tick()
             return
         self.trouble = None
+        if news.old and self.report is not None:
+            return
+        self.last_good |= {one.name: news.made for one in news.backends if one.status == "ok"}
         if self.on_hold:
-            self._held, self._held_count = news, self._held_count + 1
+            shown = self.report.number if self.report is not None else 0
+            self._held, self._held_count = news, max(1, news.number - shown)
             self._tick()
             return
         self._show(news)

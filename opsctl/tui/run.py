@@ -3,27 +3,109 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsctl.app import Composition
 from opsctl.tui.options import Options
+
+if TYPE_CHECKING:
+    from opsctl.actions import Desk
+    from opsctl.tui.feed import Feed
+    from opsctl.tui.queries import Queries
+    from opsctl.tui.recorder import Memory, Recorder
+    from opsctl.tui.session import Head
 
 CLOSE_SECONDS = 2.0
 
 
 def run(composition: Composition, options: Options) -> int:
     """Look at a context until somebody leaves; the exit code."""
-    from opsctl.tui.app import OpsctlApp
     from opsctl.tui.feed import LiveFeed
+    from opsctl.tui.queries import Queries
+    from opsctl.tui.recorder import Memory, Recorder
 
+    head = _head(composition)
     desk = composition.desk(read_only=options.read_only)
-    feed = LiveFeed(composition.sibling())
-    app = OpsctlApp(composition, feed, desk, options)
+    memory = Memory(composition.context.state_dir, head)
+    if options.record is None:
+        return _opened(
+            Opened(composition, LiveFeed(composition.sibling()), desk, Queries(composition), memory), options
+        )
+    recorder = Recorder(options.record, head, composition.clock, _say)
+    queries = Queries(composition, observe=recorder.answer)
+    try:
+        opened = Opened(composition, LiveFeed(composition.sibling()), desk, queries, memory, recorder)
+        return _opened(opened, options)
+    finally:
+        recorder.close(CLOSE_SECONDS)
+
+
+def replay(path: Path, options: Options, speed: float = 1.0) -> int:
+    """Look at a recorded session; nobody is asked and nothing can be changed. ConfigError where it is none."""
+    from opsctl.actions import Desk
+    from opsctl.tui.replay import ReplayClock, ReplayFeed, ReplayQueries, composition_of, open_session
+
+    session = open_session(path)
+    clock = ReplayClock(session.reports[0].made, speed)
+    with tempfile.TemporaryDirectory(prefix="opsctl-replay-") as folder:
+        composition = composition_of(session, clock, Path(folder))
+        desk = Desk(composition, read_only="this is a recorded session")
+        queries = ReplayQueries(composition, session.answers)
+        try:
+            return _opened(Opened(composition, ReplayFeed(session, clock), desk, queries), options)
+        finally:
+            composition.close()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a board is opened on."""
+
+    composition: Composition
+    feed: Feed
+    desk: Desk
+    queries: Queries
+    memory: Memory | None = None
+    recorder: Recorder | None = None
+
+
+def _opened(opened: Opened, options: Options) -> int:
+    from opsctl.tui.app import OpsctlApp
+
+    app = OpsctlApp(
+        opened.composition,
+        opened.feed,
+        opened.desk,
+        options,
+        queries=opened.queries,
+        memory=opened.memory,
+        recorder=opened.recorder,
+    )
     try:
         code = app.run(mouse=options.mouse)
     finally:
-        feed.stop(CLOSE_SECONDS)
+        opened.feed.stop(CLOSE_SECONDS)
     return code if code is not None else app.return_code or 0
+
+
+def _head(composition: Composition) -> Head:
+    from importlib.metadata import version
+
+    from opsctl.tui.session import Head
+
+    context = composition.context
+    return Head(context.name, context.namespace, version("opsctl-cli"), composition.clock.now(), composition.catalogue)
+
+
+def _say(line: str) -> None:
+    from opsctl.render.text import clean
+
+    sys.stderr.write(f"opsctl: {clean(line)}\n")
 
 
 def theme_of(name: str | None, env: Mapping[str, str] = os.environ) -> str:

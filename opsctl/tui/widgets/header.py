@@ -49,6 +49,7 @@ def backend_pieces(report: Report, now: datetime) -> Iterable[Piece]:
     seen: dict[str, tuple[str, float]] = {}
     for one in report.backends:
         name = one.name.split(" ")[0]
+        name = str(one.signal) if name == "memory" else name
         status, took = seen.get(name, ("ok", 0.0))
         worse = one.status if status == "ok" else status
         seen[name] = (worse, max(took, one.took_seconds))

@@ -31,6 +31,9 @@ _KEPT_LINES = 512
 class Lines(ScrollView, can_focus=True):
     """`count` lines; a subclass says what a line is made of, and may pin `pinned` lines on top."""
 
+    DEFAULT_CSS = """
+    Lines { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; height: 1fr; }
+    """
     BINDINGS: ClassVar[list[Any]] = [
         Binding("j,down", "move(1)", "down", show=False, id="list.down"),
         Binding("k,up", "move(-1)", "up", show=False, id="list.up"),
