@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,11 @@ def tui(
     screen: Screen = "board",
     theme: str | None = typer.Option(None, "--theme", help="dark, light or mono; mono where NO_COLOR is set."),
     mouse: bool = typer.Option(True, "--mouse/--no-mouse", help="Whether clicks and the wheel do something."),
+    record: Path | None = typer.Option(None, "--record", metavar="FILE", help="Write the session down, to look again."),
+    replay: Path | None = typer.Option(
+        None, "--replay", metavar="FILE", help="Look at a recorded session; ask nobody."
+    ),
+    speed: float = typer.Option(1.0, "--speed", min=0.1, max=1000, help="With --replay: so many times as fast."),
 ) -> None:
     """Open the board: what is broken, how we know, who is told, what to do."""
     run = frame()
@@ -24,6 +30,7 @@ def tui(
         raise UsageError("the board needs a terminal", hint="`opsctl status` prints one line a service")
     from opsctl.tui.options import Options
     from opsctl.tui.panes import BY_NAME
+    from opsctl.tui.run import replay as look_again
     from opsctl.tui.run import run as open_board
     from opsctl.tui.run import theme_of
     from opsctl.tui.tones import NAMES
@@ -32,9 +39,16 @@ def tui(
         raise UsageError(f"no screen {screen}: expected one of {', '.join(BY_NAME)}")
     if theme is not None and theme not in NAMES:
         raise UsageError(f"--theme {theme}: expected one of {', '.join(NAMES)}")
+    options = Options(screen=screen, theme=theme_of(theme), mouse=mouse, utc=run.utc, record=record, replay=replay)
+    if replay is not None:
+        if record is not None:
+            raise UsageError("--record and --replay contradict each other")
+        code = look_again(replay, options, speed)
+        if code:
+            raise typer.Exit(code)
+        return
     composition = run.composition
     composition.world()  # a wrong configuration is said in the terminal, not on the board
-    options = Options(screen=screen, theme=theme_of(theme), mouse=mouse, utc=run.utc)
     code = open_board(composition, options)
     composition.close()
     if code:
