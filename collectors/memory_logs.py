@@ -6,7 +6,6 @@ Keeps the newest records and forgets the oldest. Must never open a socket or a f
 from __future__ import annotations
 
 import difflib
-import re
 import threading
 import time
 from bisect import bisect_left, insort
@@ -21,29 +20,22 @@ import msgspec
 from opsctl.core.logs import (
     ECS_NAMES,
     Bucket,
-    FieldMatcher,
     LogCounts,
     LogField,
     LogPage,
     LogQuery,
     LogRecord,
-    at_least,
     label_name,
-    severity_of,
     texts_of,
     value_of,
-    words_of,
 )
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
-from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.ports.metrics import Probe
 from opsctl.promql.errors import PromqlError, UnsupportedError
-from opsctl.promql.regex import compile_anchored
+from opsctl.series.log_matching import Test, tests_of
 
 CAPACITY = 100_000
 PAGE_MAX = 10_000
-# As Lucene's standard analyser cuts text, near enough: letters joined by dots, digits by dots and commas.
-_TOKEN = re.compile(r"\w+(?:(?:(?<=[^\W\d_])[.'’](?=[^\W\d_])|(?<=\d)[.,](?=\d))\w+)*")
 
 T = TypeVar("T")
 _Key = tuple[float, int]  # time, and the order of arrival among equal times
@@ -172,26 +164,16 @@ class MemoryLogs:
             pairs = [(key, self._records[key]) for key in (keys if oldest_first else reversed(keys))]
         return ((key, record) for key, record in pairs if all(test(record) for test in tests))
 
-    def _tests(self, query: LogQuery) -> list[Callable[[LogRecord], bool]]:
+    def _tests(self, query: LogQuery) -> list[Test]:
         if query.query_string:
             raise _Refused(Reason.UNSUPPORTED, "records in memory have no query language of their own")
         self._check_known(matcher.field for matcher in query.matchers)
-        tests: list[Callable[[LogRecord], bool]] = []
-        phrases = [phrase for word in words_of(query.words) if (phrase := _tokens(word))]
-        if phrases:
-            tests.append(lambda record: _has_all(_tokens(record.message), phrases))
-        if query.services:
-            tests.append(lambda record: record.service in query.services)
-        if query.severity:
-            wanted = frozenset(at_least(query.severity))
-            tests.append(lambda record: record.severity in wanted)
-        if query.trace_id:
-            trace = trace_id_of(query.trace_id)
-            tests.append(lambda record: record.trace_id == trace)
-        if query.span_ids:
-            spans = frozenset(map(span_id_of, query.span_ids))
-            tests.append(lambda record: record.span_id in spans)
-        return tests + [_fits(matcher) for matcher in query.matchers]
+        try:
+            return tests_of(query)
+        except UnsupportedError as wrong:
+            raise _Refused(Reason.UNSUPPORTED, str(wrong)) from wrong
+        except PromqlError as wrong:
+            raise _Refused(Reason.REJECTED, str(wrong)) from wrong
 
     def _check_known(self, fields: Iterable[str]) -> None:
         known = {*self._names, *ECS_NAMES.values()}
@@ -211,42 +193,6 @@ def _place(cursor: str, oldest_first: bool) -> _Key:
     if cursor[0] != ("+" if oldest_first else "-"):
         raise _Refused(Reason.REJECTED, "the cursor goes the other way in time")
     return key
-
-
-def _tokens(text: str) -> list[str]:
-    return [found[0].lower() for found in _TOKEN.finditer(text)]
-
-
-def _has_all(tokens: list[str], phrases: list[list[str]]) -> bool:
-    return all(
-        any(tokens[at : at + len(phrase)] == phrase for at in range(len(tokens) - len(phrase) + 1))
-        for phrase in phrases
-    )
-
-
-def _fits(matcher: FieldMatcher) -> Callable[[LogRecord], bool]:
-    try:
-        test = _equals(matcher) if matcher.op in {"=", "!="} else compile_anchored(matcher.value).match
-    except UnsupportedError as wrong:
-        raise _Refused(Reason.UNSUPPORTED, str(wrong)) from wrong
-    except PromqlError as wrong:
-        raise _Refused(Reason.REJECTED, str(wrong)) from wrong
-    wanted = matcher.op in {"=", "=~"}
-
-    def fits(record: LogRecord) -> bool:
-        texts = texts_of(value_of(record, matcher.field)) or ("",)
-        return any(map(test, texts)) is wanted
-
-    return fits
-
-
-def _equals(matcher: FieldMatcher) -> Callable[[str], bool]:
-    value = matcher.value
-    if value and matcher.field == "log.level":
-        value = severity_of(value)
-    elif value and matcher.field in {"trace.id", "span.id"}:
-        value = (trace_id_of if matcher.field == "trace.id" else span_id_of)(value)
-    return value.__eq__
 
 
 def _buckets(
