@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from opsctl.cli.frame import Frame
 from opsctl.core.windows import parse_duration
 from opsctl.errors import UsageError
+from opsctl.views.moments import read_moment
 
 Output = Annotated[
     str | None,
@@ -50,28 +51,10 @@ def duration(flag: str, text: str) -> timedelta:
 
 def moment(flag: str, text: str, now: datetime) -> datetime:
     """A time given to a flag: RFC 3339 (with a zone), unix seconds, `now`, or a duration ago."""
-    if text == "now":
-        return now
     try:
-        return now - parse_duration(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return datetime.fromtimestamp(float(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{flag} {text}: expected 2026-05-01T03:00:00Z, unix seconds, or a duration ago like 15m"
-        ) from None
-    if at.tzinfo is None:
-        raise UsageError(f"{flag} {text}: which zone? add Z or +02:00")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise UsageError(f"{flag} {text}: too far away") from None
+        return read_moment(text, now)
+    except ValueError as wrong:
+        raise UsageError(f"{flag} {text}: {wrong}") from None
 
 
 def past(flag: str, text: str, now: datetime) -> datetime:

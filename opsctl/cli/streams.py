@@ -11,7 +11,7 @@ import io
 import os
 import sys
 
-_PLAINER = str.maketrans(dict(zip("✔✖×–—−…“”‘’▁▂▃▄▅▆▇█▓░┌┐└┘─│ℹ→←", "+xx---.\"\"''_.-~=+*##.++++-|i><", strict=True)))
+from opsctl.render import plainer
 
 
 def prepare() -> None:
@@ -29,16 +29,13 @@ def prepare() -> None:
 def _plainer(wrong: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(wrong, UnicodeEncodeError):
         raise wrong
-    text = wrong.object[wrong.start : wrong.end].translate(_PLAINER)
+    text = wrong.object[wrong.start : wrong.end].translate(plainer.PLAINER)
     return text.encode("ascii", "backslashreplace").decode("ascii"), wrong.end
 
 
 def whole_unicode(stream: object) -> bool:
     """Whether a stream can write any character as it is."""
-    try:
-        return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name.startswith("utf-")
-    except LookupError:
-        return False
+    return plainer.whole_unicode(getattr(stream, "encoding", None))
 
 
 def talk(text: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from opsctl.files.backend_settings import BACKEND_KEYS, LOG_FIELDS, PASSWORD_KEYS, TOKEN_KEYS
+from opsctl.files.board import BOARD_KEYS, BOARD_THEMES
 from opsctl.files.context import Limits, Paging
 from opsctl.files.context_reader import BACKENDS, CONTEXT_KEYS
 from opsctl.files.hours import EXAMPLE
@@ -54,8 +55,19 @@ def silences_schema() -> Schema:
 def settings_schema() -> Schema:
     """Of `opsctl.toml`."""
     contexts = {"type": "object", "additionalProperties": _context(), "minProperties": 1}
-    top = _table({"default_context": _TEXT, "contexts": contexts}, "contexts")
+    top = _table({"default_context": _TEXT, "tui": _board(), "contexts": contexts}, "contexts")
     return {"$schema": DIALECT, "title": "opsctl's configuration", **top, "$defs": _definitions()}
+
+
+def _board() -> Schema:
+    keys = {"type": "string", "description": "`opsctl tui --keys` lists the ids", "examples": ["e", "ctrl+n", "f5,R"]}
+    types: Schema = {
+        "theme": {"enum": list(BOARD_THEMES)},
+        "mouse": _FLAG,
+        "utc": _FLAG,
+        "keys": {"type": "object", "additionalProperties": keys},
+    }
+    return _table({key: types[key] for key in BOARD_KEYS})
 
 
 def _table(properties: Schema, *required: str) -> Schema:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from opsctl.core.frozen import dataclass
 from opsctl.errors import UsageError
+from opsctl.files.board import BoardSettings, read_board
 from opsctl.files.context import (
     Backend,
     Basic,
@@ -35,6 +36,7 @@ __all__ = [
     "Backend",
     "Basic",
     "Bearer",
+    "BoardSettings",
     "ContextSettings",
     "Credentials",
     "Limits",
@@ -65,6 +67,7 @@ class Settings:
     contexts: Mapping[str, ContextSettings]
     origins: Mapping[str, str] = field(default_factory=dict)
     chosen_name: str = ""
+    board: BoardSettings = BoardSettings()
 
     @property
     def chosen(self) -> ContextSettings:
@@ -117,7 +120,7 @@ def load_settings(explicit: Path | None, context: str | None, *, env: Mapping[st
     path = find_file(explicit, env, cwd)
     root = parse_toml(read_text(path), str(path))
     problems = Problems()
-    top = Table(root, problems, ("default_context", "contexts"), "the configuration")
+    top = Table(root, problems, ("default_context", "tui", "contexts"), "the configuration")
     found = _contexts(top)
     chosen, origin = _choose(top, found, context, env)
     contexts, origins = {}, {"context": origin}
@@ -128,8 +131,10 @@ def load_settings(explicit: Path | None, context: str | None, *, env: Mapping[st
         problems.errors.extend(mine.errors)
         if name == chosen:
             origins.update(mine.seen)
+    board = read_board(top)
+    origins.update({key: origin for key, origin in problems.seen.items() if key.startswith("tui.")})
     problems.check()
-    return Settings(path, top.text("default_context") or chosen, contexts, origins, chosen)
+    return Settings(path, top.text("default_context") or chosen, contexts, origins, chosen, board)
 
 
 def _contexts(top: Table) -> dict[str, Node]:

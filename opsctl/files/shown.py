@@ -36,7 +36,16 @@ def shown(settings: Settings) -> list[Setting]:
     lines = [Setting("context", context.name, settings.origins.get("context", "default"))]
     for key, value in _values(context):
         lines.append(Setting(key, value, _origin(settings, f"contexts.{context.name}.{key}")))
-    return lines
+    return [*lines, *_board(settings)]
+
+
+def _board(settings: Settings) -> Iterator[Setting]:
+    """The board's, which all contexts share."""
+    board = settings.board
+    for key, value in (("theme", board.theme), ("mouse", board.mouse), ("utc", bool(board.utc))):
+        yield Setting(f"tui.{key}", words(value), settings.origins.get(f"tui.{key}", "default"))
+    for name, own in board.keys.items():
+        yield Setting(f"tui.keys.{name}", own.keys, str(own.origin))
 
 
 def _origin(settings: Settings, key: str) -> str:

@@ -77,6 +77,12 @@ url = "http://127.0.0.1:9090"     # anything that is not this machine wants http
 # [contexts.@KEY@.series]         # who answers for series of log records and spans: backend, or prometheus
 # logs = "backend"
 # traces = "backend"
+
+# [tui]                           # the board, in every context; these are the defaults
+# theme = "dark"                  # or light, mono
+# mouse = true
+# utc = false
+# keys = {}                       # other keys, like { "app.filter" = "f" }; `opsctl tui --keys` lists the ids
 """
 
 

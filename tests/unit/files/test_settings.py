@@ -81,7 +81,7 @@ def test_whole_file(tmp_path: Path) -> None:
 P = '[contexts.prod]\n[contexts.prod.prometheus]\nurl = "https://a"\n'
 WRONG = [
     ("contxts = 1\n[contexts.prod]", ["1: unknown key contxts in the configuration (did you mean contexts?)"]),
-    ("x = 1", ["1: unknown key x in the configuration (known: contexts, default_context)", "1: the configuration: contexts is missing"]),
+    ("x = 1", ["1: unknown key x in the configuration (known: contexts, default_context, tui)", "1: the configuration: contexts is missing"]),
     ("[contexts.prod]\nprotcted = true", ["2: unknown key protcted in contexts.prod (did you mean protected?)"]),
     ("[contexts.prod]\nprotected = 1", ["2: contexts.prod.protected: expected true or false, got 1"]),
     ('[contexts.prod]\nrules = "a"', ['2: contexts.prod.rules: expected a list of texts, got "a"']),
