@@ -73,10 +73,16 @@ class Runs:
     def prepared(self, action: StartRun) -> Prepared:
         """The run with its parameters: from flags, the incident's labels, the environment, the catalogue."""
         book = self.book(action.runbook)
+        given, key = self._given(action)
+        return Prepared(book, collect(book, given), key)
+
+    def given(self, action: StartRun) -> Given:
+        """What a run may take its parameters from; UsageError where its incident is not open."""
+        return self._given(action)[0]
+
+    def _given(self, action: StartRun) -> tuple[Given, str | None]:
         labels, key = self._alert(action)
-        services = frozenset(self.acting.catalogue.services)
-        values = collect(book, Given(action.params, labels, self.acting.env, services))
-        return Prepared(book, values, key)
+        return Given(action.params, labels, self.acting.env, frozenset(self.acting.catalogue.services)), key
 
     def resumable(self, run: str) -> Resumable:
         """The run of that id, or that begins so; UsageError where there is none."""

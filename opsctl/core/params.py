@@ -55,7 +55,7 @@ def collect(runbook: Runbook, given: Given) -> dict[str, Value]:
 
 
 def _collect(runbook: Runbook, param: Param, given: Given) -> Value:
-    text, source = _find(param, given)
+    text, source = found(param, given)
     if text is None:
         raise UsageError(
             f"{runbook.id}: parameter {param.name} has no value; expected {expected(param.type)}",
@@ -67,14 +67,15 @@ def _collect(runbook: Runbook, param: Param, given: Given) -> Value:
         raise UsageError(f"{runbook.id}: parameter {param.name} from {source}: {wrong}") from wrong
 
 
-def _find(param: Param, given: Given) -> tuple[str | None, str]:
+def found(param: Param, given: Given) -> tuple[str | None, str]:
+    """The text that a parameter would take, None where there is none, and where it comes from; not checked."""
     if param.name in given.flags:
         return given.flags[param.name], "-p"
     for source in param.sources:
         kind, _, name = source.rpartition(".")
-        found = (given.environment if kind == "env" else given.labels).get(name)
-        if found:
-            return found, source
+        text = (given.environment if kind == "env" else given.labels).get(name)
+        if text:
+            return text, source
     return param.default, "its default"
 
 
