@@ -18,7 +18,7 @@ def tui(
     screen: Screen = "board",
     theme: str | None = typer.Option(None, "--theme", help="dark, light or mono; mono where NO_COLOR is set."),
     mouse: bool = typer.Option(True, "--mouse/--no-mouse", help="Whether clicks and the wheel do something."),
-    record: Path | None = typer.Option(None, "--record", metavar="FILE", help="Write the session down, to look again."),
+    record: Path | None = typer.Option(None, "--record", metavar="FILE", help="Write the session down."),
     replay: Path | None = typer.Option(
         None, "--replay", metavar="FILE", help="Look at a recorded session; ask nobody."
     ),

@@ -146,13 +146,18 @@ def answer_line(at: datetime, backend: str, key: Hashable, reading: Reading[Any]
 
 
 def _data(data: Any) -> Any:
-    if isinstance(data, Trace):
-        data = msgspec.structs.replace(data, spans=tuple(data.spans))
-    if isinstance(data, TracePage):
-        data = TracePage(
-            tuple(msgspec.structs.replace(one, spans=tuple(one.spans)) for one in data.traces), data.truncated
-        )
-    return plain_tree(data)
+    return plain_tree(_whole(data))
+
+
+def _whole(data: Any) -> Any:
+    """Traces with all of their spans: a backend's are made on use, and a reader's are a list."""
+    match data:
+        case Trace():
+            return msgspec.structs.replace(data, spans=tuple(data.spans))
+        case TracePage():
+            return TracePage(tuple(map(_whole, data.traces)), data.truncated)
+        case _:
+            return data
 
 
 def _line(tree: Any) -> bytes:
@@ -255,7 +260,7 @@ def _verdict(one: Any) -> Verdict:
 
 def _answer(tree: dict[str, Any]) -> Answer:
     one: _Answer = _typed(tree, _Answer)
-    data = None if one.data is None else _typed(numbers_in(one.data), DATA[one.kind])
+    data = None if one.data is None else _whole(_typed(numbers_in(one.data), DATA[one.kind]))
     reading: Reading[Any]
     match one.result:
         case "measured":
