@@ -1,16 +1,18 @@
 """The embedded platform's traces and logs: made when somebody asks for their time, and kept by a source in memory.
 
-Only whole minutes that are over are made, of the last half hour; a trace that is asked for by its id is made whenever
-it was, for its id tells the minute. Nothing is made for a story that asks for metrics only.
+Minutes of the last half hour are made, the one that is under way among them; a trace that is asked for by its id is
+made whenever it was, for its id tells the minute. Nothing is made for a story that asks for metrics only. Must never
+show what has not happened yet: a line is there from its time on, a trace from the end of its last span.
 """
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from opsctl.core.logs import LogCounts, LogField, LogPage, LogQuery, LogRecord
 from opsctl.core.signals import Reading
@@ -42,26 +44,32 @@ class KeepsRecords(LogSource, Protocol):
         """Keep them."""
 
 
-@dataclass(slots=True)
-class _Minutes:
-    """Which minutes were made; `make` takes one."""
+T = TypeVar("T", Trace, LogRecord)
 
-    make: Callable[[int], None]
+
+@dataclass(slots=True)
+class _Minutes(Generic[T]):
+    """Which minutes were made, and what of them is still to come; `keep` takes what has happened."""
+
+    make: Callable[[int], Iterable[T]]
+    seconds: Callable[[T], float]  # since the epoch: when it is over
+    keep: Callable[[Iterable[T]], None]
     now: Callable[[], datetime]
     first: int  # the platform's
     made: set[int] = field(default_factory=set)
+    coming: list[T] = field(default_factory=list)  # by `seconds`
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fill(self, start: datetime, end: datetime) -> None:
         """Make what is missing of that time and of the last half hour."""
-        over = int(self.now().timestamp() // 60)
+        now = self.now()
+        over = int(now.timestamp() // 60)
         earliest = max(self.first, over - int(WINDOW.total_seconds() // 60) + 1, _minute(start - _REACH))
-        self._make(range(earliest, min(over, _minute(end)) + 1))
+        self._make(range(earliest, _minute(min(now, end)) + 1))
 
     def fill_one(self, minute: int) -> None:
-        """Make one minute, if it is over and the platform was there."""
-        if self.first <= minute <= int(self.now().timestamp() // 60):
-            self._make([minute])
+        """Make one minute, if it has begun and the platform was there."""
+        self._make([minute] if self.first <= minute <= _minute(self.now()) else ())
 
     def recent(self) -> None:
         """Make the newest."""
@@ -69,15 +77,29 @@ class _Minutes:
 
     def _make(self, minutes: Iterable[int]) -> None:
         with self.lock:
-            for minute in minutes:
-                if minute not in self.made:
-                    self.made.add(minute)
-                    self.make(minute)
+            fresh = [minute for minute in minutes if minute not in self.made]
+            self.made.update(fresh)
+            for minute in fresh:
+                self.coming += self.make(minute)
+            if fresh:
+                self.coming.sort(key=self.seconds)
+            over = bisect_right(self.coming, self.now().timestamp(), key=self.seconds)
+            if over:
+                self.keep(self.coming[:over])
+                del self.coming[:over]
 
 
 def _minute(at: datetime) -> int:
     """The epoch minute that `at` lies in, by its end."""
     return int(-(-at.timestamp() // 60))
+
+
+def _ended(trace: Trace) -> float:
+    return max(span.end_us for span in trace.spans) / 1e6
+
+
+def _said(record: LogRecord) -> float:
+    return record.at.timestamp()
 
 
 class PlatformTraces:
@@ -86,7 +108,7 @@ class PlatformTraces:
     def __init__(self, kept: KeepsTraces, telemetry: Telemetry, now: Callable[[], datetime], start: datetime) -> None:
         self._kept = kept
         self.name, self.concurrency = kept.name, kept.concurrency
-        self._minutes = _Minutes(lambda minute: kept.add(telemetry.traces(minute)), now, _minute(start))
+        self._minutes = _Minutes[Trace](telemetry.traces, _ended, kept.add, now, _minute(start))
 
     def services(self, timeout_seconds: float) -> Reading[tuple[str, ...]]:
         """Every service that it has spans of, sorted."""
@@ -130,7 +152,7 @@ class PlatformLogs:
     def __init__(self, kept: KeepsRecords, telemetry: Telemetry, now: Callable[[], datetime], start: datetime) -> None:
         self._kept = kept
         self.name, self.concurrency = kept.name, kept.concurrency
-        self._minutes = _Minutes(lambda minute: kept.add(telemetry.records(minute)), now, _minute(start))
+        self._minutes = _Minutes[LogRecord](telemetry.records, _said, kept.add, now, _minute(start))
 
     def search(
         self,

@@ -65,10 +65,47 @@ def test_a_search_makes_the_minutes_it_asks_for_once() -> None:
 
 
 def test_an_old_search_makes_the_last_half_hour_at_most_and_nothing_of_the_future() -> None:
-    """A week is asked for; thirty minutes are made, up to the one that is over."""
-    source, made = _traces(StoryClock(NOW + timedelta(seconds=30)))
-    source.search(TraceQuery("promo", NOW - timedelta(days=7), NOW + timedelta(days=7)), 5.0)
-    assert (min(made.made), max(made.made), len(made.made)) == (FIRST - 29, FIRST, 30)
+    """A week is asked for; thirty minutes are made, and the one that is under way where one is."""
+    for seconds, last in ((0, FIRST), (30, FIRST + 1)):
+        source, made = _traces(StoryClock(NOW + timedelta(seconds=seconds)))
+        source.search(TraceQuery("promo", NOW - timedelta(days=7), NOW + timedelta(days=7)), 5.0)
+        assert (min(made.made), max(made.made), len(made.made)) == (FIRST - 29, last, last - FIRST + 30)
+
+
+def test_lines_of_the_minute_under_way_come_as_their_time_comes() -> None:
+    """Each second has its lines, none is shown before its time, and in the end the minute is as it is made."""
+    clock = StoryClock(NOW)
+    source, made = _logs(clock)
+    query = LogQuery(start=NOW, end=NOW + timedelta(hours=1))
+    seen: set[str] = set()
+    for second in range(1, 61):
+        clock.step(timedelta(seconds=1))
+        page = source.search(query, 5.0, limit=10_000)
+        assert isinstance(page, Measured)
+        fresh = {record.id for record in page.data.records} - seen
+        assert fresh, f"no line in second {second}"
+        assert all(NOW <= record.at <= clock.now() for record in page.data.records)
+        assert all(record.at > clock.now() - timedelta(seconds=1) for record in page.data.records if record.id in fresh)
+        seen |= fresh
+    whole = [r for at in (FIRST - 1, FIRST, FIRST + 1) for r in telemetry().records(at)]
+    assert seen == {record.id for record in whole if NOW <= record.at <= clock.now()}
+    assert made.made.count(FIRST + 1) == 1
+
+
+def test_a_trace_is_there_when_its_last_span_has_ended() -> None:
+    """Neither a search nor its id shows a trace that is under way; what was asked for before its end changes nothing."""
+    longest = max(telemetry().traces(FIRST + 1), key=lambda trace: trace.duration_us)
+    end = datetime.fromtimestamp(longest.shape.end_us / 1e6, UTC)
+    clock = StoryClock(end - timedelta(milliseconds=20))
+    source, _ = _traces(clock)
+    query = TraceQuery(longest.spans[0].service, NOW, end + MINUTE, limit=5000)
+    for there in (False, True):
+        page, found = source.search(query, 5.0), source.trace(longest.trace_id, 5.0)
+        assert isinstance(page, Measured)
+        assert (longest in page.data.traces) is there
+        assert isinstance(found, Measured if there else Absent)
+        assert all(trace.shape.end_us / 1e6 <= clock.now().timestamp() for trace in page.data.traces)
+        clock.step(timedelta(milliseconds=30))
 
 
 def test_a_trace_is_found_by_its_id_whenever_it_was() -> None:
