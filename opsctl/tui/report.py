@@ -18,18 +18,7 @@ from opsctl.ports import Incident
 from opsctl.ports.runbooks import RunbookRun
 from opsctl.views.alerts import AlertRow
 from opsctl.views.changes import Change
-
-Points = tuple[tuple[float, float], ...]
-"""(unix seconds, value), ascending; a step without a value is not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """One service's rate, errors and duration over the window; what was not measured is empty, never zero."""
-
-    requests: Points = ()  # a second
-    errors: Points = ()  # share of requests that failed, in [0, 1]
-    p99: Points = ()  # seconds
+from opsctl.views.rates import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +55,6 @@ class Trouble:
 
     at: datetime
     text: str
+
+
+__all__ = ["Change", "Rates", "Report", "Trouble"]

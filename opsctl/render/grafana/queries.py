@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from opsctl.core.catalogue import Catalogue
-from opsctl.core.frozen import dataclass
+from opsctl.core.requests import PROTOCOLS, Protocol
 from opsctl.core.slo import Slo
 from opsctl.promql import parse, render
 from opsctl.promql.ast import Aggregate, Call, Paren, Selector
@@ -20,33 +20,6 @@ from opsctl.promql.ast import Aggregate, Call, Paren, Selector
 _CHOSEN = 'label_replace(vector(1), "chosen", "yes", "", "")'
 _WHERE = 'service=~"$service", region=~"$region"'
 _OF_DEPENDENCIES = 'service=~"$dependency", region=~"$region"'
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """How one kind of service counts its requests: `total` and `buckets` are metrics, `bad` picks what failed."""
-
-    name: str
-    total: str
-    bad: str
-    buckets: str
-
-
-PROTOCOLS = (
-    Protocol(
-        "http",
-        "http_server_request_duration_seconds_count",
-        'http_response_status_code=~"5.."',
-        "http_server_request_duration_seconds_bucket",
-    ),
-    Protocol(
-        "grpc",
-        "grpc_server_handled_total",
-        'grpc_code=~"Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss|Unimplemented"',
-        "grpc_server_handling_seconds_bucket",
-    ),
-    Protocol("websocket", "gaming_chat_messages_total", 'result="error"', "gaming_chat_delivery_seconds_bucket"),
-)
 
 
 # -- objectives --------------------------------------------------------------------------------------------------------
