@@ -18,7 +18,8 @@ from opsctl.actions.action import (
     StartRun,
     WriteNote,
 )
-from opsctl.actions.desk import READ_ONLY, Desk, user
+from opsctl.actions.desk import READ_ONLY, Desk, refusal, user
+from opsctl.actions.incidents import note_words, trusted
 from opsctl.actions.runs import Nobody, Prepared, Resumable, ended
 from opsctl.actions.silences import known_silence, new_silence, reach, silence_file
 
@@ -43,7 +44,10 @@ __all__ = [
     "ended",
     "known_silence",
     "new_silence",
+    "note_words",
     "reach",
+    "refusal",
     "silence_file",
+    "trusted",
     "user",
 ]

@@ -33,6 +33,8 @@ from opsctl.actions.silences import Silences
 from opsctl.errors import Refused
 
 if TYPE_CHECKING:
+    from opsctl.core.params import Given
+    from opsctl.core.runbooks import Runbook
     from opsctl.ports.runbooks import Person
     from opsctl.runner import Report
 
@@ -46,6 +48,12 @@ def user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody"
+
+
+def refusal(why: str, what: str) -> Refused:
+    """The one line that says why nothing may be changed, and what is not done."""
+    hint = "run it without that, or unset OPSCTL_READ_ONLY" if why == READ_ONLY else "it has to be allowed first"
+    return Refused(f"read-only ({why}): not done: {what}", hint=hint)
 
 
 class Desk:
@@ -91,7 +99,7 @@ class Desk:
     def allow(self, length: timedelta) -> None:
         """Let a protected context be changed for so long, or no longer (0); Refused under --read-only."""
         if self._never:
-            raise Refused(f"{self._never}: nothing can be changed", hint="start opsctl without it")
+            raise refusal(self._never, "lifting it")
         if not self._acting.context.protected:
             return
         now = self._acting.clock.now()
@@ -100,11 +108,8 @@ class Desk:
 
     def check_writable(self, what: str) -> None:
         """Refused where nothing may be changed now; `what` is what is not done."""
-        why = self.read_only
-        if not why:
-            return
-        hint = "start opsctl without it" if self._never else "it has to be allowed first"
-        raise Refused(f"read-only ({why}): not done: {what}", hint=hint)
+        if why := self.read_only:
+            raise refusal(why, what)
 
     # -- actions
 
@@ -139,9 +144,17 @@ class Desk:
 
     # -- runs
 
+    def book(self, name: str) -> Runbook:
+        """The runbook of that id; UsageError with the nearest one."""
+        return self._runs.book(name)
+
     def prepared(self, action: StartRun) -> Prepared:
         """The runbook and the checked parameters of a run; UsageError names the first that is wrong."""
         return self._runs.prepared(action)
+
+    def given(self, action: StartRun) -> Given:
+        """What a run may take its parameters from; UsageError where its incident is not open."""
+        return self._runs.given(action)
 
     def resumable(self, run: str) -> Resumable:
         """A run that was begun, by its id or the beginning of it, and whether its runbook was edited since."""

@@ -37,7 +37,7 @@ def list_(
     """List the alerts that the last run with --notify wrote, and where each goes now."""
     run = frame()
     form = chosen_output(run, output, json)
-    matchers = matchers_of("-l", match or [])
+    matchers = _matchers(match or [])
     now = run.composition.clock.now()
     routing, rows = known_alerts(run, now)
     problem = run.composition.journal().problem
@@ -132,19 +132,12 @@ def route(
 # -- what is asked
 
 
-def matchers_of(flag: str, texts: Sequence[str]) -> tuple[Matcher, ...]:
-    """The matchers of a repeated flag."""
+def _matchers(texts: Sequence[str]) -> tuple[Matcher, ...]:
     if not texts:
         return ()
-    from opsctl.files.matchers import parse_matchers
+    from opsctl.files.matchers import matchers_of
 
-    found: list[Matcher] = []
-    for text in texts:
-        try:
-            found.extend(parse_matchers(text))
-        except ValueError as wrong:
-            raise UsageError(f"{flag} {text}: {wrong}") from None
-    return tuple(found)
+    return matchers_of("-l", texts)
 
 
 def known_alerts(run: Frame, now: datetime) -> tuple[Routing, list[AlertRow]]:

@@ -6,13 +6,12 @@ Must never write a file that silences everything or that says less than before.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opsctl.cli.confirming import DryRun, Yes, confirm, who
+from opsctl.cli.confirming import DryRun, Yes, changing, confirm, tell
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import Json, Output, chosen_output, duration, moment
 from opsctl.errors import UsageError
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from opsctl.core.routing import Silence
     from opsctl.files.silence_file import SilenceFile
     from opsctl.views.alerts import AlertRow
-
-_SHOWN = 8  # alerts of a preview: the entry and the count stay on the screen
 
 silence_app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
@@ -51,17 +48,18 @@ def silence(
         wanted = [name for name, given in (("-l", match), ("--for", for_), ("--reason", reason)) if not given]
         example = "opsctl alert silence -l 'service=\"wallet\"' --for 2h --reason 'CHG-12'"
         raise UsageError(f"alert silence: {', '.join(wanted)} missing", hint=f"like {example}")
-    file = silence_file(run)
-    made = _silence(run, match, for_, reason, owner or who(), from_, hours)
-    _check(file, made)
-    file.with_one_more(made)
-    _print_new(run, file, made)
+    if not dry_run:
+        changing(run, "silencing")
+    from opsctl.actions import MakeSilence
+
+    made = _silence(run, match, for_, reason, owner or run.desk.who, from_, hours)
+    run.desk.plan(MakeSilence(made))
+    _print_new(run, made)
     if dry_run:
         run.say("dry run: nothing was written")
         return
     confirm(run, f"silence {', '.join(map(str, made.matchers))}", yes=yes)
-    file.write(lambda: file.with_one_more(made))
-    run.say(_clean(f"written into {file.path}; `opsctl alert silence end {made.id}` ends it early"))
+    tell(run, run.desk.apply(MakeSilence(made)), data=False)
 
 
 @silence_app.command("ls", short_help="List silences.")
@@ -96,115 +94,53 @@ def end(
     yes: Yes = False,
 ) -> None:
     """End a silence now; its entry stays in the file."""
+    from opsctl.actions import EndSilence, known_silence
+
     run = frame()
-    now = run.composition.clock.now()
-    file = silence_file(run)
-    found = _one(file.read(), silence)
-    if now >= found.ends:
-        run.say(f"silence {found.id} is over since {found.ends:%Y-%m-%d %H:%MZ}")
+    if not dry_run:
+        changing(run, "ending a silence")
+    found = known_silence(silence_file(run).read(), silence)
+    action = EndSilence(found.id)
+    planned = run.desk.plan(action)
+    if run.composition.clock.now() >= found.ends:
+        run.say(_clean(planned.lines[0]))
         return
-    if now <= found.starts:
-        line = found.origin.rpartition(":")[2]
-        raise UsageError(f"silence {found.id} has not begun", hint=f"take it out of {file.path}, line {line}")
-    at = max(_minute(now), found.starts + timedelta(seconds=1))
-    file.with_end(found.id, at)
     if dry_run:
         sys.stdout.write(_clean(f"would end silence {found.id} of {found.owner}: {found.reason}") + "\n")
         return
     confirm(run, f"end silence {found.id}", yes=yes)
-    file.write(lambda: file.with_end(found.id, at))
-    sys.stdout.write(_clean(f"ended silence {found.id} of {found.owner}: {found.reason}") + "\n")
-    run.say(_clean(f"written into {file.path}; the next run tells of what still fires"))
+    tell(run, run.desk.apply(action))
 
 
 def silence_file(run: Frame) -> SilenceFile:
     """The file of the context; UsageError where it names none."""
-    from opsctl.files.silence_file import SilenceFile
+    from opsctl.actions import silence_file
 
-    composition = run.composition
-    context = composition.context
-    if context.silences is None:
-        hint = f'add silences = "silences.yaml" to [contexts.{context.name}]'
-        raise UsageError(f"context {context.name} names no file of silences", hint=hint)
-    return SilenceFile(context.silences, context.namespace, composition.catalogue)
+    return silence_file(run.composition)
 
 
 def _silence(
     run: Frame, match: list[str], for_: str, reason: str, owner: str, from_: str | None, hours: str | None
 ) -> Silence:
-    from opsctl.cli.alert import matchers_of
-    from opsctl.core.routing import Silence
-    from opsctl.files.hours import parse_hours
-    from opsctl.files.silences import digest
+    from opsctl.actions import new_silence
 
+    silence_file(run)
     now = run.composition.clock.now()
-    starts = moment("--from", from_, now).replace(microsecond=0) if from_ else _minute(now)
-    length = duration("--for", for_)
-    reason, owner = (" ".join(text.split()) for text in (reason, owner))
-    for flag, text in (("--reason", reason), ("--owner", owner)):
-        if not text or not text.isprintable():
-            raise UsageError(f"{flag}: expected one line of printable text")
-    try:
-        spans = parse_hours(hours) if hours else None
-        ends = starts + length
-    except OverflowError:
-        raise UsageError(f"--for {for_}: expected at most 90d") from None
-    except ValueError as wrong:
-        raise UsageError(f"--hours {hours}: {wrong}") from None
-    matchers = matchers_of("-l", match)
-    return Silence(digest(owner, reason, matchers, starts), owner, reason, matchers, starts, ends, spans)
-
-
-def _check(file: SilenceFile, made: Silence) -> None:
-    """Refuse what no silence may be, in the words of the flags."""
-    from opsctl.files.silences import faults
-
-    flags = {"matchers": "-l " + ", ".join(map(str, made.matchers)), "ends": "--for"}
-    for key, words in faults(made.matchers, made.starts, made.ends, file.namespace, file.catalogue):
-        raise UsageError(f"{flags[key]}: {words}")
-
-
-def _minute(now: datetime) -> datetime:
-    """The minute that is on: a run judges a moment that is past, and would not see what begins or ends after it."""
-    return now.replace(second=0, microsecond=0)
-
-
-def _one(silences: Sequence[Silence], word: str) -> Silence:
-    found = [one for one in silences if one.id == word]
-    found = found or [one for one in silences if len(word) >= 4 and one.id.startswith(word)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"{word} names {len(found)} silences: {', '.join(one.id for one in found)}")
-    from opsctl.files.text import meant
-
-    raise UsageError(f"no such silence: {word}", hint=meant(word, [one.id for one in silences]))
+    starts = moment("--from", from_, now) if from_ else None
+    return new_silence(now, match, duration("--for", for_), reason, owner, starts=starts, hours=hours)
 
 
 # -- output
 
 
-def _print_new(run: Frame, file: SilenceFile, made: Silence) -> None:
+def _print_new(run: Frame, made: Silence) -> None:
     """The entry as it goes into the file, and what it does to the alerts that there are."""
-    from opsctl.cli.alert import known_alerts
+    from opsctl.actions import reach
     from opsctl.files.silence_file import entry_text
-    from opsctl.views.alerts import effect, matching
 
-    now = run.composition.clock.now()
     sys.stdout.write("".join(f"{_clean(line)}\n" for line in entry_text(made).splitlines()))
-    _, rows = known_alerts(run, now)
-    problem = run.composition.journal().problem
-    if problem:
-        run.say(_clean(f"what fires is not known: {problem}"))
-        return
-    found = matching(rows, made.matchers)
-    when = "now" if made.active(now) else "when it begins" if now < made.starts else "in its hours"
-    head = f"{len(found)} of {len(rows)} alerts would be silenced {when}" + (":" if found else "")
-    run.say(head)
-    for row in found[:_SHOWN]:
-        run.say(_clean(f"  {effect(row)}"))
-    if len(found) > _SHOWN:
-        run.say(f"  and {len(found) - _SHOWN} more")
+    for line in reach(run.composition, made):
+        run.say(_clean(line))
 
 
 def _print_list(run: Frame, found: list[Silence], rows: list[AlertRow], now: datetime, form: str) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from opsctl.cli.confirming import DryRun, who
+from opsctl.cli.confirming import DryRun, changing, who
 from opsctl.cli.frame import Frame, frame
 from opsctl.errors import ActionError, UsageError
 
@@ -42,6 +42,8 @@ def send(
     from opsctl.render.text import clean
 
     run = frame()
+    if not dry_run:
+        changing(run, "telling PagerDuty of a change")
     team = _team(run, service)
     body = _event(run, summary, service, link or [], source)
     sink = run.composition.change_events()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opsctl.cli.check_output import FORMATS, Target, deliver, targets
+from opsctl.cli.confirming import changing
 from opsctl.cli.frame import Frame, frame
 from opsctl.cli.options import At, Json, past
 from opsctl.cli.selection import Services, select
@@ -65,6 +66,8 @@ def check(
     _expect("--on-unknown", on_unknown, ("fail", "warn", "ignore"))
     if dry_run and not notify:
         raise UsageError("--dry-run prints what --notify would send: add --notify")
+    if notify and not dry_run:
+        changing(run, "check --notify, which pages")
     wanted = targets(run, output, json, evidence)
     if replay is not None:
         from opsctl.cli.check_replay import judged_again

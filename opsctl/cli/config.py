@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from opsctl.cli.confirming import changing
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import Json, Output, chosen_output
 from opsctl.errors import ConfigError, ConfigErrors, ExitCode, OpsctlError, Refused, UsageError
@@ -38,6 +39,7 @@ def init(
     from opsctl.files.starter import starter
 
     run = frame()
+    changing(run, "writing a configuration")
     text = starter(context or run.context or "prod")
     target = path / "opsctl.toml" if path.is_dir() else path
     _write_new(target, text)
@@ -215,6 +217,7 @@ def vacuum(
     from opsctl.cli.options import duration
 
     run = frame()
+    changing(run, "dropping rows of the journal")
     composition = run.composition
     with composition.journal().lock("evaluate", 20.0):
         dropped = composition.journal().vacuum(composition.clock.now() - duration("--keep", keep))

@@ -17,6 +17,7 @@ from typer._click.globals import get_current_context
 from opsctl.cli.streams import talk, whole_unicode
 
 if TYPE_CHECKING:
+    from opsctl.actions import Desk
     from opsctl.adapters.telemetry import Attributes, Telemetry
     from opsctl.app import Composition
     from opsctl.ports import Clock
@@ -31,6 +32,7 @@ class Frame:
     clock: Clock | None = None
     config: Path | None = None
     context: str | None = None
+    read_only: bool = False
     color: str = "auto"
     utc: bool = False
     quiet: bool = False
@@ -52,6 +54,15 @@ class Frame:
         made = compose(self.config, self.context, clock=self.clock)
         made.telemetry = self.telemetry
         return made
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Where whatever changes something is planned, done, or refused."""
+        from opsctl.actions import READ_ONLY, Desk
+        from opsctl.files.settings import flags_of
+
+        never = READ_ONLY if self.read_only else ""
+        return Desk(self.composition, read_only=never, flags=flags_of(self.config, self.context))
 
     def phase(self, name: str, **attributes: str | int) -> AbstractContextManager[Callable[[Attributes], None]]:
         """A part of the command as a span of opsctl's own telemetry, where that is on; takes more attributes."""

@@ -10,18 +10,19 @@ import difflib
 import fnmatch
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opsctl.cli.confirming import DryRun, Yes, confirm, who
+from opsctl.cli.confirming import DryRun, Yes, changing, confirm, tell
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.incident_history import timeline, why_not
 from opsctl.cli.incident_note import note
-from opsctl.cli.incident_seen import Glance, Offline, glance_at
+from opsctl.cli.incident_seen import Offline, glance_at
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
-from opsctl.errors import ActionError, ExitCode, UsageError
+from opsctl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from opsctl.ports import Incident, Journal, Moment
@@ -104,62 +105,37 @@ app.command(short_help="What happened, minute by minute.")(timeline)
 app.command("why-not", short_help="Was anybody told, and if not: what stopped it.")(why_not)
 
 
-def _act(action: str, selector: str, *, dry_run: bool, yes: bool) -> None:
+def _act(verb: str, selector: str, *, dry_run: bool, yes: bool) -> None:
+    from opsctl.actions import Acknowledge, Resolve
+
     run = frame()
-    journal = open_journal(run)
-    found = pick_open(journal, selector)
+    if not dry_run:
+        changing(run, f"{verb} {selector}")
+    found = pick_open(open_journal(run), selector)
     if found.resolved is not None:
         run.say(_clean(f"#{found.episode} {found.rule_name} is resolved already"))
         return
     if dry_run:
-        how = f"send {action} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
-        sys.stdout.write(_clean(f"would {action} #{found.episode} {found.rule_name}: {how}") + "\n")
+        how = f"send {verb} for key {found.key} to {found.route.rstrip('/')}" if found.route else "note it here"
+        sys.stdout.write(_clean(f"would {verb} #{found.episode} {found.rule_name}: {how}") + "\n")
         return
-    confirm(run, f"{action} #{found.episode} {found.rule_name}", yes=yes)
-    _apply(run, journal, action, found)
+    confirm(run, f"{verb} #{found.episode} {found.rule_name}", yes=yes)
+    action = Acknowledge(found.episode) if verb == "acknowledge" else Resolve(found.episode)
+    with sending(run):
+        done = run.desk.apply(action)
+    tell(run, done)
 
 
-def _apply(run: Frame, journal: Journal, action: str, found: Incident) -> None:
-    now = run.composition.clock.now()
-    until = now + run.composition.context.paging.not_after
-    done = {"acknowledge": journal.acknowledge, "resolve": journal.resolve}[action]
-    past = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
-    changed = done(found.episode, who(), now, until)
-    if journal.problem:  # the write found out: what was read before is not where it was written
-        raise ActionError(f"#{found.episode} is not {past}: {journal.problem}")
-    if not changed:
-        run.say(_clean(f"#{found.episode} {found.rule_name} is {past} already"))
-    _deliver(run, journal, found, action if found.route else None)
-    if changed:
-        sys.stdout.write(_clean(f"{past} #{found.episode} {found.rule_name}") + "\n")
-
-
-def _deliver(run: Frame, journal: Journal, found: Incident, action: str | None) -> None:
-    """Send what is due; exit 5 if this incident's event did not get through."""
-    if action is None:
-        run.say(f"#{found.episode} is a {found.severity}: nobody was told of it, so this is noted here only")
-        return
-    from opsctl.sender import drain
-
-    limits = run.composition.context.limits
-    with run.waiting(f"sending, for at most {limits.send.total_seconds():g} s"):
-        report = drain(journal, run.composition.sinks, run.composition.clock, limits.send.total_seconds())
-    for problem in report.problems:
-        run.warn(_clean(f"opsctl: {problem}"))
-    failed = (*report.left, *report.dead, *report.never_delivered)
-    if any(row.episode == found.episode and row.action == action for row in failed):
-        raise ActionError(
-            f"{action} of #{found.episode} is written down but did not reach {found.route.rstrip('/')}",
-            hint="the next `opsctl check --notify` sends what is left",
-        )
+def sending(run: Frame) -> AbstractContextManager[None]:
+    """Say what is waited for, where it takes long."""
+    return run.waiting(f"sending, for at most {run.composition.context.limits.send.total_seconds():g} s")
 
 
 def open_journal(run: Frame) -> Journal:
     """The journal, if its incidents can be believed; ActionError otherwise."""
-    journal: Journal = run.composition.journal()
-    if journal.problem:
-        raise ActionError(f"{journal.problem}: its incidents are not known")
-    return journal
+    from opsctl.actions import trusted
+
+    return trusted(run.composition.journal())
 
 
 # -- selectors

@@ -122,6 +122,7 @@ def root(
     context: str | None = typer.Option(None, "--context", envvar="OPSCTL_CONTEXT", help="The context to work in."),
     color: str = typer.Option("auto", "--color", help="auto, always or never."),
     utc: bool = typer.Option(False, "--utc", help="Show times in UTC."),
+    read_only: bool = typer.Option(False, "--read-only", envvar="OPSCTL_READ_ONLY", help="Refuse to change anything."),
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Results and errors only."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of a bug."),
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
@@ -130,7 +131,7 @@ def root(
     if color not in {"auto", "always", "never"}:
         raise click_exceptions.UsageError(f"--color {color}: expected auto, always or never")
     frame: Frame = ctx.obj
-    frame.config, frame.context = config, context
+    frame.config, frame.context, frame.read_only = config, context, read_only
     frame.color, frame.utc, frame.quiet, frame.debug = color, utc, quiet, debug
     if version:
         from importlib.metadata import version as version_of

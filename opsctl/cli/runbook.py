@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from shlex import join
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opsctl.cli.confirming import changing, meant
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.options import Json, Output, chosen_output
 from opsctl.cli.runbook_lint import lint, rehearse
@@ -15,11 +16,10 @@ from opsctl.errors import ActionError, Refused, UsageError
 from opsctl.render.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from opsctl.core.params import Given
+    from opsctl.actions import StartRun
+    from opsctl.cli.runbook_print import Terminal
     from opsctl.core.runbooks import Runbook
-    from opsctl.runner import Options, Report
+    from opsctl.runner import Report
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -37,6 +37,7 @@ Approve = Annotated[
     list[str] | None, typer.Option("--approve", metavar="STEP", help="Approve this approval step; repeatable.")
 ]
 Confirm = Annotated[str | None, typer.Option("--confirm", metavar="CONTEXT", help="The name of a protected context.")]
+_DIGITS = 18  # of an incident's number: a longer one is a key, or nothing
 NoInput = Annotated[bool, typer.Option("--no-input", help="Ask nothing: stop where a person is needed.")]
 
 
@@ -71,7 +72,7 @@ def show(runbook: Id, output: Output = None, json: Json = False) -> None:
     """Show a runbook: its parameters and its text, or the runs of it as JSON."""
     run = frame()
     form = chosen_output(run, output, json)
-    book = _book(run, runbook)
+    book = run.desk.book(runbook)
     if form == "json":
         runs = run.composition.journal().runbooks.runs(runbook=book.id)
         steps = [{"id": s.id, "title": s.title, "kind": s.kind.value, "role": s.role.value} for s in book.steps]
@@ -89,14 +90,12 @@ def plan(
 ) -> None:
     """Show what a run would read and change, byte for byte, without doing either."""
     from opsctl.cli.runbook_print import print_plan
-    from opsctl.core.params import collect
     from opsctl.runner import plan as planned
 
     run = frame()
     form = chosen_output(run, output, json)
-    book = _book(run, runbook)
-    given, _ = _given(run, param, incident)
-    print_plan(book, planned(book, collect(book, given)), form, dry=False)
+    made = run.desk.prepared(_action(run, runbook, param, incident))
+    print_plan(made.book, planned(made.book, made.values), form, dry=False)
 
 
 @app.command("run")
@@ -113,29 +112,27 @@ def run_(
     json: Json = False,
 ) -> None:
     """Run a runbook step by step, asking at its gates."""
-    from opsctl.cli.runbook_print import Terminal
-    from opsctl.core.params import collect
+    from opsctl.cli.runbook_print import Terminal, teller
 
     run = frame()
     form = chosen_output(run, output, json)
-    book = _book(run, runbook)
-    given, key = _given(run, param, incident)
-    values = collect(book, given)
-    world = run.composition.runbook_world(Terminal(run, no_input=no_input), book)
+    action = _action(run, runbook, param, incident, auto=auto, approve=tuple(approve or ()))
+    made = run.desk.prepared(action)
+    person = Terminal(run, no_input=no_input)
     if dry_run:
         from opsctl.cli.runbook_print import print_plan
         from opsctl.runner import dry_run as rehearse
 
-        print_plan(book, rehearse(book, values, world.steps), form, dry=True)
+        world = run.composition.runbook_world(person, made.book)
+        print_plan(made.book, rehearse(made.book, made.values, world.steps), form, dry=True)
         return
-    _protect(run, book, confirm, auto=auto, no_input=no_input)
-    from opsctl.runner import new_id
-    from opsctl.runner import run as start
+    _protect(run, made.book, confirm, person, auto=auto)
 
-    options = _options(run, book, auto, approve, key)
-    run_id = new_id(world.clock.now())
-    run.say(f"run {run_id} of {clean(book.id)}; if it is cut short: {_resume_command(run, run_id)}")
-    _finish(run, start(book, values, world, options, run_id), form)
+    def begun(run_id: str) -> None:
+        again = join(("opsctl", *run.desk.resume_words(run_id)))
+        run.say(f"run {run_id} of {clean(made.book.id)}; if it is cut short: {again}")
+
+    _finish(run, run.desk.run(action, person, teller(run), begun), form)
 
 
 @app.command()
@@ -151,27 +148,19 @@ def resume(
     json: Json = False,
 ) -> None:
     """Take up a run that waits, failed or was cut short; or undo it."""
-    from opsctl.cli.runbook_print import Terminal
-    from opsctl.runner import accepted_digest
-    from opsctl.runner import resume as take_up
+    from opsctl.actions import ResumeRun
+    from opsctl.cli.runbook_print import Terminal, diff, teller
 
     run = frame()
     form = chosen_output(run, output, json)
-    log = run.composition.journal().runbooks
-    record = log.run_of(run_id)
-    if record is None:
-        raise UsageError(f"no such run: {run_id}", hint="opsctl runbook ls shows the last ones")
-    book = _book(run, record.runbook)
-    world = run.composition.runbook_world(Terminal(run, no_input=no_input), book)
-    _protect(run, book, confirm, auto=auto, no_input=no_input)
-    edited = book.digest != accepted_digest(record, log.steps(record.run))
-    if edited and not accept_edit:
-        from opsctl.cli.runbook_print import Terminal, diff
-
-        run.warn(diff(record, book))
-        accept_edit = Terminal(run, no_input=no_input).line("go on with the edited runbook? [yes/no] ") == "yes"
-    options = _options(run, book, auto, approve, record.incident_key)
-    _finish(run, take_up(record.run, book, world, options, accept_edit=accept_edit, undo=undo), form)
+    found = run.desk.resumable(run_id)
+    person = Terminal(run, no_input=no_input)
+    _protect(run, found.book, confirm, person, auto=auto)
+    if found.edited and not accept_edit:
+        run.warn(diff(found.record, found.book))
+        accept_edit = person.line("go on with the edited runbook? [yes/no] ") == "yes"
+    action = ResumeRun(found.record.run, undo, accept_edit, auto, tuple(approve or ()))
+    _finish(run, run.desk.run(action, person, teller(run)), form)
 
 
 app.command("lint")(lint)
@@ -179,16 +168,6 @@ app.command("test")(rehearse)
 
 
 # -- what the commands share -----------------------------------------------------------------------------------------
-
-
-def _book(run: Frame, name: str) -> Runbook:
-    books = {book.id: book for book in run.composition.runbooks}
-    if name not in books:
-        from opsctl.files.front_matter import nearest
-
-        said = nearest(name, list(books)) if books else "the context has no runbooks"
-        raise UsageError(f"no such runbook: {name}; {said}")
-    return books[name]
 
 
 def _book_json(book: Runbook) -> dict[str, object]:
@@ -218,101 +197,55 @@ def _book_json(book: Runbook) -> dict[str, object]:
     }
 
 
-def _given(run: Frame, param: list[str] | None, incident: str | None) -> tuple[Given, str | None]:
-    """Flags, the incident's labels, the environment and the catalogue: what parameters are taken from."""
-    from opsctl.core.params import Given
+def _action(
+    run: Frame,
+    runbook: str,
+    param: list[str] | None,
+    incident: str | None,
+    *,
+    auto: bool = False,
+    approve: tuple[str, ...] = (),
+) -> StartRun:
+    """The run that the flags ask for; an incident is named by its number, or by the key of its alert."""
+    from opsctl.actions import StartRun
 
+    run.desk.book(runbook)
     flags: dict[str, str] = {}
     for pair in param or ():
         name, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"-p {pair}: expected NAME=VALUE")
         flags[name.strip()] = value
-    labels, key = _incident(run, incident) if incident is not None else ({}, None)
-    services = frozenset(run.composition.catalogue.services)
-    return Given(flags, labels, os.environ, services), key
+    number = (incident or "").removeprefix("#")
+    if number.isascii() and number.isdigit() and len(number) < _DIGITS:
+        return StartRun(runbook, flags, int(number), auto=auto, approve=approve)
+    return StartRun(runbook, flags, key=incident, auto=auto, approve=approve)
 
 
-def _incident(run: Frame, name: str) -> tuple[Mapping[str, str], str]:
-    """The labels of an incident's alert, by its number or key."""
-    for key, known in run.composition.journal().alerts().items():
-        if name == key or (known.episode is not None and name.removeprefix("#") == str(known.episode)):
-            alert = known.alert
-            own = {
-                "service": alert.service,
-                "team": alert.team,
-                "severity": alert.severity.value,
-                "alertname": alert.rule_name,
-            }
-            return {**own, **dict(alert.identity), **dict(alert.labels)}, key
-    raise UsageError(f"no open incident {name}", hint="opsctl incident ls")
-
-
-def _options(run: Frame, book: Runbook, auto: bool, approve: list[str] | None, key: str | None) -> Options:
-    import getpass
-
-    from opsctl.cli.runbook_print import teller
-    from opsctl.core.runbooks import Approval
-    from opsctl.runner import Options
-
-    for name in approve or ():
-        step = book.step(name)
-        if step is None or not isinstance(step.body, Approval):
-            gates = ", ".join(s.id for s in book.steps if isinstance(s.body, Approval)) or "none"
-            raise UsageError(f"--approve {name}: {book.id} has no such approval step; it has: {gates}")
-    try:
-        who = getpass.getuser()
-    except (KeyError, OSError):
-        who = str(os.getuid())
-    return Options(
-        who=who,
-        auto=auto,
-        policy=frozenset(run.composition.context.runbook_policy.auto),
-        approve=frozenset(approve or ()),
-        incident_key=key,
-        services=frozenset(run.composition.catalogue.services),
-        watch=teller(run),
-    )
-
-
-def _protect(run: Frame, book: Runbook, confirm: str | None, *, auto: bool, no_input: bool) -> None:
-    """A run that may change something in a protected context wants the context's name typed."""
-    from opsctl.cli.runbook_print import Terminal
-
+def _protect(run: Frame, book: Runbook, confirm: str | None, person: Terminal, *, auto: bool) -> None:
+    """A run that may change something is refused under --read-only, and wants a protected context's name typed."""
+    if book.mutations:
+        changing(run, f"a run of {book.id}, which may change something")
     if problem := run.composition.journal().problem:
         run.warn(f"opsctl: {clean(problem)}: this run cannot be resumed if it is cut short")
     context = run.composition.context
     if confirm is not None and confirm != context.name:
         raise Refused(f"--confirm {confirm}: the context is {context.name}")
     # Unattended, only what the context's own configuration names may change anything.
-    if not context.protected or not book.mutations or confirm is not None or auto:
-        return
-    prompt = f"{context.name} is protected and {book.id} changes it. Type the context's name: "
-    if Terminal(run, no_input=no_input).line(prompt) != context.name:
-        raise Refused(f"context {context.name} is protected", hint=f"--confirm {context.name}")
-
-
-def _resume_command(run: Frame, run_id: str) -> str:
-    import shlex
-
-    words = ["opsctl"]
-    if run.config is not None:
-        words += ["--config", str(run.config)]
-    if run.context is not None:
-        words += ["--context", run.context]
-    return shlex.join([*words, "runbook", "resume", run_id])
+    if context.protected and book.mutations and confirm is None and not auto:
+        prompt = f"{context.name} is protected and {book.id} changes it. Type the context's name: "
+        if person.line(prompt) != context.name:
+            raise Refused(f"context {context.name} is protected", hint=f"--confirm {context.name}")
+    meant(run)
 
 
 def _finish(run: Frame, report: Report, form: str) -> None:
     """Print how the run stands; 5 where a step failed, 6 where a person is needed, each with the command to go on."""
+    from opsctl.actions import ended
     from opsctl.cli.runbook_print import print_report
 
     print_report(run, report, form)
-    if report.state == "ok" or (report.state == "undone" and report.asked_undo):
-        return
-    if report.state == "undone":
-        raise ActionError(f"run {report.run.run}: a step failed; {report.message}")
-    again = _resume_command(run, report.run.run)
-    if report.state == "waiting":
-        raise Refused(f"run {report.run.run} waits: {report.message}", hint=again)
-    raise ActionError(f"run {report.run.run} {report.state}: {report.message}", hint=again)
+    done = ended(report, run.desk.resume_words(report.run.run))
+    if done.problem:
+        kind = Refused if report.state == "waiting" else ActionError
+        raise kind(done.problem, hint=done.hint or None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from opsctl.cli.confirming import changing
 from opsctl.cli.frame import Frame, frame
 from opsctl.cli.options import duration
 from opsctl.core.frozen import dataclass
@@ -55,7 +56,10 @@ def watch(
 ) -> None:
     """Judge every rule at every interval and page, until SIGTERM or Ctrl-C."""
     flags = Flags(_interval(interval), _address(listen), not no_notify)
-    serve(frame(), flags)
+    run = frame()
+    if flags.notify:
+        changing(run, "watch, which pages; --no-notify judges and records only")
+    serve(run, flags)
 
 
 def _interval(text: str) -> timedelta:

@@ -15,7 +15,7 @@ from opsctl.files.nodes import Node
 from opsctl.files.text import plain
 
 Kind = Literal["text", "boolean", "integer", "list"]
-OTHERS = ("OPSCTL_CONFIG", "OPSCTL_CONTEXT")
+OTHERS = ("OPSCTL_CONFIG", "OPSCTL_CONTEXT", "OPSCTL_READ_ONLY")
 
 _TOKENS = {"token_file": "text", "token_command": "text", "token_env": "text"}
 _BACKEND = {"url": "text", "ca_file": "text", "allow_http": "boolean", **_TOKENS}
