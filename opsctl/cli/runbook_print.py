@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from opsctl.cli.frame import Frame, write_json
 from opsctl.render.text import clean, clean_block
+from opsctl.views.runbooks import GLYPHS, edit_of, terms, verb
 
 if TYPE_CHECKING:
     from opsctl.core.runbooks import Runbook
     from opsctl.ports.runbooks import Question, RunbookRun, RunbookStep
     from opsctl.runner import Event, Planned, Report
 
-GLYPHS = {
-    "ok": "✔",
-    "failed": "✖",
-    "waiting": "!",
-    "unknown": "?",
-    "running": "~",
-    "skipped": "~",
-    "undone": "!",
-    "stopped": "✖",
-}
 _SHOWN_LINES = 12
 
 
@@ -120,7 +111,8 @@ def print_plan(runbook: Runbook, planned: Sequence[Planned], form: str, dry: boo
     out = [f"{clean(runbook.id)} {runbook.version}: {clean(runbook.title)}", ""]
     for item in planned:
         step = item.step
-        out.append(f"{_verb(item)} {clean(step.id)}: {clean(step.title)}" + _terms(item))
+        words = "; ".join(terms(step))
+        out.append(f"{verb(item)} {clean(step.id)}: {clean(step.title)}" + (f"  [{clean(words)}]" if words else ""))
         out.append(indented(item.text))
         if item.outcome is not None:
             words = (
@@ -133,26 +125,6 @@ def print_plan(runbook: Runbook, planned: Sequence[Planned], form: str, dry: boo
             )
         out.append("")
     sys.stdout.write("\n".join(out))
-
-
-def _verb(item: Planned) -> str:
-    role = "" if item.step.role.value == "step" else f"({item.step.role.value}) "
-    return role + {"read": "READ ", "write": "WRITE", "gate": "GATE ", "hand": "HAND "}[item.what]
-
-
-def _terms(item: Planned) -> str:
-    step = item.step
-    words = []
-    if step.mutates is not None:
-        words += [
-            f"changes {step.mutates}",
-            f"requires {step.requires}",
-            f"idempotency {step.idempotency.value}",
-            f"undo {step.undo}",
-        ]
-    if step.expect_text:
-        words.append(f"expects {step.expect_text}")
-    return f"  [{clean('; '.join(words))}]" if words else ""
 
 
 def _planned_json(item: Planned) -> dict[str, Any]:
@@ -234,13 +206,4 @@ def step_json(step: RunbookStep) -> dict[str, Any]:
 
 def diff(record: RunbookRun, runbook: Runbook) -> str:
     """What was edited since a run started."""
-    import difflib
-
-    lines = difflib.unified_diff(
-        record.source.splitlines(),
-        runbook.source.splitlines(),
-        f"{runbook.id} at the start",
-        f"{runbook.id} now",
-        lineterm="",
-    )
-    return "\n".join(clean(line) for line in lines)
+    return "\n".join(clean(line) for line in edit_of(record, runbook))
