@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from opsctl.cli.frame import Frame
-from opsctl.core.frozen import dataclass
+from opsctl.views.far_side import GLANCE_SECONDS, Glance
 
 if TYPE_CHECKING:
     from opsctl.ports import Incident, Journal
-    from opsctl.views.far_side import Beside
+
+__all__ = ["Glance", "Offline", "glance_at"]
 
 Offline = Annotated[bool, typer.Option("--offline", help="Ask nobody: what this journal knows.")]
-GLANCE_SECONDS = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """What was seen of each episode, who was asked and answered, and what could not be read."""
-
-    shown: Mapping[int, Beside] = field(default_factory=lambda: MappingProxyType({}))
-    sources: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    @property
-    def source(self) -> str:
-        """Whose word it is: the sinks that answered, else the journal."""
-        return ",".join(self.sources) or "journal"
-
-    @property
-    def column(self) -> str:
-        """The heading for what was seen."""
-        return self.sources[0] if len(self.sources) == 1 else "seen"
-
-    def heading(self, incidents: Sequence[Incident]) -> str:
-        """The heading over several: a sink's name only where all of them went to it."""
-        from opsctl.core.routing import split_target
-
-        told = {split_target(one.route)[0] for one in incidents if one.route}
-        return self.column if told <= set(self.sources) else "seen"
-
-    def words(self, one: Incident) -> str:
-        """For a cell; "" where nothing was seen."""
-        seen = self.shown.get(one.episode)
-        return seen.words if seen is not None else ""
-
-    def sentence(self, one: Incident) -> str:
-        """With the difference in words and the address; "" where nothing was seen."""
-        seen = self.shown.get(one.episode)
-        if seen is None:
-            return ""
-        return ", ".join(part for part in (seen.words, seen.mismatch, seen.url) if part)
-
-    def fields(self, one: Incident) -> dict[str, Any]:
-        """For a document: whose word it is, and what was seen."""
-        seen = self.shown.get(one.episode)
-        if seen is None:
-            return {"source": "journal", "remote": None}
-        remote = {name: getattr(seen, name) for name in ("status", "id", "url", "who", "changed", "mismatch")}
-        return {"source": seen.sink, "remote": {name: value or None for name, value in remote.items()}}
 
 
 def glance_at(run: Frame, journal: Journal, incidents: Sequence[Incident], *, offline: bool) -> Glance:
@@ -73,7 +25,7 @@ def glance_at(run: Frame, journal: Journal, incidents: Sequence[Incident], *, of
         return Glance()
     from opsctl.looking import glance
     from opsctl.render.text import clean
-    from opsctl.views.far_side import beside
+    from opsctl.views.far_side import glanced
 
     clock = run.composition.clock
     readers = run.composition.sinks.readers
@@ -81,5 +33,4 @@ def glance_at(run: Frame, journal: Journal, incidents: Sequence[Incident], *, of
         look = glance(readers, journal, told, clock, GLANCE_SECONDS)
     for problem in look.problems:
         run.warn(clean(f"opsctl: {problem}; the rest is what the journal knows"))
-    answered = tuple(name for name, seen in look.seen.items() if seen.incidents or seen.absent or not seen.problem)
-    return Glance(beside(told, look.seen, clock.now()), answered, look.problems)
+    return glanced(told, look.seen, look.problems, clock.now())

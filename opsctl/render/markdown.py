@@ -34,7 +34,7 @@ def markdown(result: Result) -> str:
     out = [
         f"## {GLYPHS[worst]} {worst}: {_WORDS[worst]}",
         "",
-        f"{_numbers(result)} · context {_text(result.context)} · {_time(result.at)} · exit {int(result.code)}",
+        f"{_numbers(result)} · context {plain_text(result.context)} · {_time(result.at)} · exit {int(result.code)}",
         "",
     ]
     bad = [row for row in rows if row.state is not State.OK]
@@ -42,7 +42,7 @@ def markdown(result: Result) -> str:
     if bad:
         out += _details(result)
     out += _backends(result)
-    out += [f"- {_text(problem)}" for problem in result.problems] + ([""] if result.problems else [])
+    out += [f"- {plain_text(problem)}" for problem in result.problems] + ([""] if result.problems else [])
     return _bounded(out)
 
 
@@ -56,8 +56,16 @@ def _table(rows: Sequence[Line]) -> list[str]:
     out = ["| state | service | rule | severity | since | why | runbook |", "|---|---|---|---|---|---|---|"]
     for row in rows[:ROWS]:
         since = ("at least " if row.since_at_least else "") + _time(row.since) if row.since else ""
-        runbook = _code(row.runbook) if row.runbook else ""
-        cells = (row.words, _text(row.service), _text(row.rule), row.severity, since, _text(row.headline), runbook)
+        runbook = code_text(row.runbook) if row.runbook else ""
+        cells = (
+            row.words,
+            plain_text(row.service),
+            plain_text(row.rule),
+            row.severity,
+            since,
+            plain_text(row.headline),
+            runbook,
+        )
         out.append(f"| {' | '.join(cells)} |")
     if len(rows) > ROWS:
         out.append(f"\nand {len(rows) - ROWS} more")
@@ -79,7 +87,7 @@ def _evidence(verdict: Verdict) -> list[str]:
     out = [
         f"<details><summary>{title}</summary>",
         "",
-        f"Rule: {_code(str(rule.origin))}; digest {_code(evidence.digest)}",
+        f"Rule: {code_text(str(rule.origin))}; digest {code_text(evidence.digest)}",
         "",
     ]
     out += _windows(evidence)
@@ -88,7 +96,7 @@ def _evidence(verdict: Verdict) -> list[str]:
         out += ["| asked | at | came |", "|---|---|---|"]
         for one in asked:
             came = one.message or ("absent" if one.result == "absent" else _value(one.value, one.elements))
-            out.append(f"| {_code(one.expression)} | {_time(one.at)} | {_text(came)} |")
+            out.append(f"| {code_text(one.expression)} | {_time(one.at)} | {plain_text(came)} |")
         out.append("")
     back = len(evidence.asked) - len(asked)
     if back:
@@ -129,8 +137,8 @@ def _backends(result: Result) -> list[str]:
     out = ["| backend | signal | status | questions | seconds | first failure |", "|---|---|---|---|---|---|"]
     for one in result.backends:
         out.append(
-            f"| {_text(one.name)} | {one.signal} | {one.status} | {one.queries} | {one.took_seconds:.2f} "
-            f"| {_text(one.error or '')} |"
+            f"| {plain_text(one.name)} | {one.signal} | {one.status} | {one.queries} | {one.took_seconds:.2f} "
+            f"| {plain_text(one.error or '')} |"
         )
     return [*out, ""] if result.backends else []
 
@@ -139,13 +147,13 @@ def _time(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text that stays text: markup is escaped, and neither a mention nor an address becomes a link."""
     shown = _MARKUP.sub(r"\\\1", clean(text))
     return shown.replace("@", "@<!-- -->").replace("://", ":<!-- -->//").replace("www.", "www<!-- -->.")
 
 
-def _code(text: str) -> str:
+def code_text(text: str) -> str:
     """A code span of a table cell: as many backticks around it as it takes, and no bar that ends the cell."""
     shown = clean(text)
     ticks = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)

@@ -6,7 +6,7 @@ Must never do anything by itself: it asks the desk for the plan, and the desk do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from textual import events
@@ -16,58 +16,108 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
-from opsctl.actions import Action, Done, Planned, Risk
-from opsctl.errors import OpsctlError
+from opsctl.actions import READ_ONLY, Action, Done, Planned, ResumeRun, Risk, StartRun
+from opsctl.render.text import clean
+from opsctl.tui.dialogs import Dialog, Fitted, wrong_words
 from opsctl.tui.pane import Offer
-from opsctl.tui.widgets.prose import Paragraph, Prose
+from opsctl.tui.widgets.lines import Lines, Piece
+from opsctl.tui.widgets.prose import Paragraph
 
 if TYPE_CHECKING:
     from opsctl.tui.app import OpsctlApp
 
 Make = Callable[[], Union[Action, None]]
+_GLYPHS = {Risk.LOW: "", Risk.MEDIUM: "! ", Risk.HIGH: "✖ "}
+_TONES = {Risk.LOW: "", Risk.MEDIUM: "warn", Risk.HIGH: "fail"}
+
+
+class OfferList(Lines):
+    """Each offer on a line with its key."""
+
+    can_focus = False
+
+    def __init__(self, offers: tuple[Offer, ...]) -> None:
+        super().__init__(id="offers")
+        self.can_focus = False
+        self.offers = offers
+
+    def pieces(self, index: int, width: int) -> Iterable[Piece]:
+        """Key and label."""
+        one = self.offers[index]
+        return [(f" {one.key}  ", "accent"), (one.label, "")]
+
+    def on_click(self, event: events.Click) -> None:
+        """Take what was clicked on."""
+        super().on_click(event)
+        self.action_open()
 
 
 class LeaderMenu(ModalScreen[Union[Make, None]]):
-    """Each offer on a line with its key; any other key closes it."""
+    """Which keys do what; any other key closes it."""
 
-    BINDINGS: ClassVar[list[Any]] = [Binding("escape", "dismiss(None)", "close", show=False)]
+    BINDINGS: ClassVar[list[Any]] = [Binding("escape", "close", "close", show=False)]
+    DEFAULT_CSS = "LeaderMenu .dialog { width: auto; min-width: 36; max-width: 90%; }"
 
-    def __init__(self, offers: tuple[Offer, ...]) -> None:
+    def __init__(self, offers: tuple[Offer, ...], refused: str = "") -> None:
         super().__init__()
-        self._offers = offers
+        self._offers, self._refused = offers, refused
+        self._answered = False
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """The list, and whether anything may be changed."""
         with Vertical(classes="dialog"):
-            yield Prose(id="offers")
+            yield OfferList(self._offers)
+            yield Fitted(id="said")
 
     def on_mount(self) -> None:
         """Fill it."""
-        lines: list[Paragraph] = [(("x …", "head"),)]
-        lines += [((f"  {one.key}  ", "accent"), (one.label, "")) for one in self._offers]
-        prose = self.query_one(Prose)
-        prose.styles.height = len(lines)
-        prose.show(lines)
+        widest = max(len(clean(one.label)) for one in self._offers) + 8
+        width = min(max(34, widest), max(20, self.app.size.width - 6))
+        offers, said = self.query_one(OfferList), self.query_one(Fitted)
+        offers.styles.height = len(self._offers)
+        offers.styles.width = said.styles.width = width
+        offers.resized(len(self._offers))
+        said.show([((self._refused, "warn"),)] if self._refused else [(("any other key closes this", "dim"),)])
 
     def on_key(self, event: events.Key) -> None:
-        """Take the offer of that key."""
+        """Take the offer of that key, or the one that the cursor is on."""
         event.stop()
+        offers = self.query_one(OfferList)
         taken = next((one for one in self._offers if one.key in (event.key, event.character)), None)
-        self.dismiss(taken.make if taken is not None else None)
+        if taken is None and event.key in ("up", "down"):
+            offers.action_move(1 if event.key == "down" else -1)
+            return
+        if taken is None and event.key == "enter":
+            taken = self._offers[offers.cursor]
+        self._answer(taken)
+
+    def on_lines_opened(self, event: Lines.Opened) -> None:
+        """A click."""
+        event.stop()
+        self._answer(self._offers[event.lines.cursor])
+
+    def on_click(self, event: events.Click) -> None:
+        """Beside it: close."""
+        if event.widget is self:
+            self._answer(None)
+
+    def action_close(self) -> None:
+        """Nothing is taken."""
+        self._answer(None)
+
+    def _answer(self, taken: Offer | None) -> None:
+        if not self._answered:
+            self._answered = True
+            self.dismiss(taken.make if taken is not None else None)
 
 
-class PlanDialog(ModalScreen[bool]):
+class PlanDialog(Dialog):
     """What would be done, the command that does the same, and Cancel, which has the focus where much is at stake."""
 
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("escape", "dismiss(False)", "cancel", show=False),
         Binding("left,right,h,l", "other", "other button", show=False),
+        Binding("y", "copy", "copy the command", show=False),
     ]
-    DEFAULT_CSS = """
-    PlanDialog #plan { height: auto; max-height: 20; min-height: 3; }
-    PlanDialog Horizontal { height: 3; align-horizontal: right; }
-    PlanDialog Input { height: 3; }
-    """
 
     def __init__(self, planned: Planned) -> None:
         super().__init__()
@@ -76,28 +126,22 @@ class PlanDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """The plan, the word to type where there is one, the buttons."""
         with Vertical(classes="dialog"):
-            yield Prose(id="plan")
+            yield Fitted(id="plan")
             if self._planned.confirm:
-                yield Input(id="word", placeholder="type the name above to go on")
-            with Horizontal():
-                yield Button("Cancel", id="cancel", variant="primary")
-                yield Button("Do it", id="do", disabled=bool(self._planned.confirm))
+                yield Input(id="word", placeholder="the word above", compact=True)
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Button("Do it", id="do", variant="primary", compact=True, disabled=bool(self._planned.confirm))
 
     def on_mount(self) -> None:
         """Fill it; the focus is on Cancel, but for what does little."""
-        from shlex import join
-
-        plan = self._planned
-        lines: list[Paragraph] = [((plan.title, "strong"),), *(((line, ""),) for line in plan.lines)]
-        lines.append((("risk ", "dim"), (plan.risk.value, "warn")))
-        lines.append((("the same in a terminal: ", "dim"), (join(["opsctl", *plan.command]), "accent")))
-        if plan.confirm:
-            lines.append((("type ", "dim"), (plan.confirm, "strong"), (" to go on", "dim")))
-        prose = self.query_one("#plan", Prose)
-        prose.styles.height = min(20, len(lines) + 2)
-        prose.show(lines)
-        low = plan.risk is Risk.LOW and not plan.confirm
+        self.query_one("#plan", Fitted).show(plan_lines(self._planned))
+        low = self._planned.risk is Risk.LOW and not self._planned.confirm
         self.query_one("#do" if low else "#cancel", Button).focus()
+
+    def other_rows(self) -> int:
+        """The word and the buttons."""
+        return 2 if self._planned.confirm else 1
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The whole word opens the button."""
@@ -106,24 +150,94 @@ class PlanDialog(ModalScreen[bool]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter behind the whole word does it."""
         if event.value == self._planned.confirm:
-            self.dismiss(True)
+            self.answer(True)
 
     def action_other(self) -> None:
         """The other button."""
         self.focus_next(Button)
 
+    def action_copy(self) -> None:
+        """The command that does the same."""
+        copied(self.ops, command_words(self._planned))
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Cancel, or do it."""
-        self.dismiss(event.button.id == "do")
+        self.answer(event.button.id == "do")
+
+
+def plan_lines(plan: Planned) -> list[Paragraph]:
+    """What the dialog says."""
+    lines: list[Paragraph] = [((plan.title, "strong"),), *(((line, ""),) for line in plan.lines)]
+    risk = f"{_GLYPHS[plan.risk]}{plan.risk.value}"
+    lines.append((("risk ", "dim"), (risk, _TONES[plan.risk]), ("   y copies the command, esc cancels", "dim")))
+    lines.append((("the same: ", "dim"), (command_words(plan), "accent")))
+    if plan.confirm:
+        lines.append((("tab, then type ", "warn"), (plan.confirm, "strong"), (" and enter", "warn")))
+    return lines
+
+
+def command_words(plan: Planned) -> str:
+    """The equal command as one pastes it."""
+    from shlex import join
+
+    return join(["opsctl", *plan.command])
+
+
+def copied(app: OpsctlApp, text: str) -> None:
+    """Copy as `y` does everywhere, or as the terminal can."""
+    copy = getattr(app, "copy_out", None)
+    if copy is not None:
+        copy(text)
+    else:
+        app.copy_to_clipboard(text)
+        app.say(f"copied: {text}")
+
+
+def why_refused(app: OpsctlApp) -> str:
+    """Why nothing may be changed now, and how that is lifted; "" where something may be."""
+    why = app.desk.read_only
+    if not why:
+        return ""
+    if why == READ_ONLY:
+        return f"read-only ({why}): start it without that to change something"
+    if app.composition.context.protected and why.startswith("context "):
+        return f"read-only ({why}): `:write` lifts it for 15 minutes"
+    return f"read-only ({why})"
+
+
+async def confirmed(app: OpsctlApp, action: Action) -> Planned | None:
+    """Plan, and ask; None where it may not be, or a person does not mean it. For a worker."""
+    is_run = isinstance(action, StartRun | ResumeRun)  # one that changes nothing is allowed: the desk knows which
+    if not is_run and (why := why_refused(app)):
+        app.say(why, bad=True)
+        return None
+    if action in app.under_way:
+        app.say("that is under way already")
+        return None
+    app.under_way.append(action)
+    try:
+        planned = await asyncio.to_thread(app.desk.plan, action)
+        return planned if await app.push_screen_wait(PlanDialog(planned)) else None
+    except Exception as wrong:  # noqa: BLE001  whatever it is, it is said
+        app.say(wrong_words(wrong), bad=True)
+        return None
+    finally:
+        app.under_way.remove(action)
 
 
 async def proposing(app: OpsctlApp, action: Action) -> None:
     """Plan, ask, do, say."""
+    planned = await confirmed(app, action)
+    if planned is None:
+        return
+    app.under_way.append(action)
+    app.doing.append(planned.title)
+    app.say(f"{planned.title}: under way …")
     try:
-        planned = await asyncio.to_thread(app.desk.plan, action)
-        if not await app.push_screen_wait(PlanDialog(planned)):
-            return
         done = await asyncio.to_thread(app.desk.apply, action)
-    except OpsctlError as wrong:
-        done = Done((), str(wrong), False)
-    app.acted(done)
+    except Exception as wrong:  # noqa: BLE001  whatever it is, it is said
+        done = Done((), wrong_words(wrong), False)
+    finally:
+        app.under_way.remove(action)
+        app.doing.remove(planned.title)
+    app.acted(done, command_words(planned))

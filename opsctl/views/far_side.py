@@ -5,9 +5,11 @@ Pure. Must never call a difference what nobody looked for: a key that was not as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from opsctl.core.frozen import dataclass
 from opsctl.core.routing import split_target
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 SETTLES_WITHIN = timedelta(minutes=2)
 """So long after an event was accepted a difference is nothing yet; also how far the far side's clock may be behind."""
+GLANCE_SECONDS = 3.0
+"""So long a person who looks at incidents waits for what the far side shows."""
 _TOLD = frozenset({"accepted", "visible", "acknowledged", "resolved"})
 
 
@@ -78,3 +82,53 @@ def _mismatch(one: Incident, there: SeenIncident, now: datetime) -> str:
     if one.resolved is None:
         return "" if there.open else "open here"
     return "resolved here" if there.open and now - one.resolved >= SETTLES_WITHIN else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was seen of each episode, who was asked and answered, and what could not be read."""
+
+    shown: Mapping[int, Beside] = field(default_factory=lambda: MappingProxyType({}))
+    sources: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Whose word it is: the sinks that answered, else the journal."""
+        return ",".join(self.sources) or "journal"
+
+    @property
+    def column(self) -> str:
+        """The heading for what was seen."""
+        return self.sources[0] if len(self.sources) == 1 else "seen"
+
+    def heading(self, incidents: Sequence[Incident]) -> str:
+        """The heading over several: a sink's name only where all of them went to it."""
+        told = {split_target(one.route)[0] for one in incidents if one.route}
+        return self.column if told <= set(self.sources) else "seen"
+
+    def words(self, one: Incident) -> str:
+        """For a cell; "" where nothing was seen."""
+        seen = self.shown.get(one.episode)
+        return seen.words if seen is not None else ""
+
+    def sentence(self, one: Incident) -> str:
+        """With the difference in words and the address; "" where nothing was seen."""
+        seen = self.shown.get(one.episode)
+        if seen is None:
+            return ""
+        return ", ".join(part for part in (seen.words, seen.mismatch, seen.url) if part)
+
+    def fields(self, one: Incident) -> dict[str, Any]:
+        """For a document: whose word it is, and what was seen."""
+        seen = self.shown.get(one.episode)
+        if seen is None:
+            return {"source": "journal", "remote": None}
+        remote = {name: getattr(seen, name) for name in ("status", "id", "url", "who", "changed", "mismatch")}
+        return {"source": seen.sink, "remote": {name: value or None for name, value in remote.items()}}
+
+
+def glanced(told: Sequence[Incident], seen: Mapping[str, Seen], problems: Sequence[str], now: datetime) -> Glance:
+    """What a look at these incidents came to; a sink that could only say why not has not answered."""
+    answered = tuple(name for name, one in seen.items() if one.incidents or one.absent or not one.problem)
+    return Glance(beside(told, seen, now), answered, tuple(problems))
