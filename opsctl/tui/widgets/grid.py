@@ -100,7 +100,7 @@ class Grid(Lines):
         for place in self._shown:
             column, width = self.columns[place], self._widths_now[place]
             cell = cells[place] if place < len(cells) else ()
-            out += _fitted([(clean(text), tone) for text, tone in cell], width, column.right)
+            out += fitted([(clean(text), tone) for text, tone in cell], width, column.right)
             out.append((" " * _GAP, ""))
         return out
 
@@ -164,7 +164,7 @@ def _wide(cell: Cell) -> int:
     return cell_len(clean(_plain(cell)))
 
 
-def _fitted(pieces: list[Piece], width: int, right: bool) -> list[Piece]:
+def fitted(pieces: list[Piece], width: int, right: bool) -> list[Piece]:
     """Pieces in exactly so many cells; what is too long ends in `…`."""
     total = sum(cell_len(text) for text, _ in pieces)
     if total <= width:
