@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,12 @@ class MemorySource:
         self._closed = False
         self._engine = store if isinstance(store, Engine) else Engine(store)
         self._one_at_a_time = threading.Lock()  # the engine is not for two threads
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """While the block adds to its store nobody evaluates: a scrape is there as a whole."""
+        with self._one_at_a_time:
+            yield
 
     def instant(self, query: str, at: datetime, timeout_seconds: float) -> Reading[Vector]:
         """Evaluate at one time; a scalar is one sample without labels."""

@@ -27,8 +27,9 @@ from functools import partial
 from pathlib import Path
 
 from opsctl.app import compose
-from opsctl.cli.demo import ROUTING_KEY, Stage, Story, say
+from opsctl.cli.demo import Story, say
 from opsctl.cli.demo_live import RECENT_MINUTES, live_until_interrupted, wall
+from opsctl.cli.demo_world import ADMIN_VARIABLE, ROUTING_KEY, Stage
 from opsctl.cli.main import main as opsctl
 from opsctl.demo.clock import StoryClock
 from opsctl.demo.emit.bulk import LogSender, open_log_sender
@@ -260,8 +261,9 @@ def staged(
         admin = cleanup.enter_context(AdminServer(order))
         config = write_config(folder, prometheus, jaeger, elasticsearch, pagerduty.address)
         composition = compose(config, "story", clock=clock)
+        composition.env = {**os.environ, ADMIN_VARIABLE: admin.url}
         cleanup.callback(composition.close)
-        stage = RealStage(platform, clock, composition, pagerduty, admin.url, sys.stdout.isatty())
+        stage = RealStage(platform, clock, composition, pagerduty, admin.url)
         stage.config, stage.recording, stage.alive = config, recording, alive
         clock.on_step = stage.cron
         yield stage
@@ -376,7 +378,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     with tempfile.TemporaryDirectory(prefix="opsctl-demo-real-") as folder, built(asked, Path(folder)) as world:
-        RealStory(world.stage, FAULTS[asked.fault], asked.seed, world.recording, LOOKS[asked.fault]).tell()
+        fault, color = FAULTS[asked.fault], sys.stdout.isatty()
+        RealStory(world.stage, fault, asked.seed, color, world.recording, LOOKS[asked.fault]).tell()
         if asked.stay:
             stay(world)
     return 0

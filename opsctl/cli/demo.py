@@ -9,40 +9,30 @@ from __future__ import annotations
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from opsctl.cli.frame import Frame, frame
+from opsctl.cli.frame import frame
 from opsctl.core.rules import State
 from opsctl.core.runbooks import Kind
 from opsctl.errors import ActionError, UsageError
 
 if TYPE_CHECKING:
-    from opsctl.app import Composition
+    from opsctl.cli.demo_world import Stage
     from opsctl.core.alerts import Alert
-    from opsctl.demo.clock import StoryClock
     from opsctl.demo.faults import Fault
-    from opsctl.demo.platform import Platform
-    from opsctl.demo.servers.pagerduty import LocalPagerDuty
-    from opsctl.ports.logs import LogSource
     from opsctl.ports.runbooks import Question
-    from opsctl.ports.traces import TraceSource
     from opsctl.runner import Event
-    from opsctl.schedule import Once
     from opsctl.views.check import Line
 
-START = datetime(2026, 5, 14, 18, 0, tzinfo=UTC)  # a Thursday evening: the platform is busy
-HISTORY = timedelta(days=3)
 PATIENCE = timedelta(minutes=60)
 WIDTH = 80
-ROUTING_KEY = "0123456789abcdef0123456789abcdef"  # of the local PagerDuty; it opens nothing else
 
 
 def demo(
@@ -63,8 +53,11 @@ def demo(
     from opsctl.demo.faults import FAULTS
 
     if live:
+        from opsctl.cli.confirming import changing
         from opsctl.cli.demo_live import run_live
 
+        if otlp or elasticsearch:
+            changing(frame(), "sending spans and lines to servers")
         run_live(seed, otlp, elasticsearch, port)
         return
     if otlp or elasticsearch or port:
@@ -72,125 +65,10 @@ def demo(
     if fault not in FAULTS:
         raise UsageError(f"no fault {fault}: expected one of {', '.join(FAULTS)}")
     run = frame()
-    with tempfile.TemporaryDirectory(prefix="opsctl-demo-") as folder, _stage(Path(folder), seed, run) as stage:
-        Story(stage, FAULTS[fault], seed).tell()
+    from opsctl.cli.demo_world import story_stage
 
-
-@dataclass
-class Stage:
-    """The simulated world of one story."""
-
-    platform: Platform
-    clock: StoryClock
-    composition: Composition
-    pagerduty: LocalPagerDuty
-    admin_url: str
-    color: bool
-    runs: list[Once] = field(default_factory=list)
-    busy: bool = False
-
-    def cron(self, at: datetime) -> None:
-        """What a crontab does every minute: `opsctl check --notify`; a run that waits makes the next one late."""
-        from opsctl.schedule import run_once
-
-        self.platform.advance(at)
-        if self.busy or at.second or at.microsecond:
-            return
-        self.busy = True
-        try:
-            self.runs.append(run_once(self.composition.world(), self.composition.rules.rules, full=True, notify=True))
-        finally:
-            self.busy = False
-
-    def begin(self, fault: Fault) -> None:
-        """Let the fault begin now."""
-        self.platform.inject(fault.name, self.clock.now())
-
-    def incidents(self) -> list[dict[str, Any]]:
-        """The incidents as PagerDuty knows them."""
-        import json
-        from urllib.request import urlopen
-
-        with urlopen(f"{self.pagerduty.address}/_incidents", timeout=5) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["incidents"]
-        return found
-
-
-@contextmanager
-def _stage(folder: Path, seed: int, run: Frame) -> Iterator[Stage]:
-    from opsctl.app import Composition
-    from opsctl.demo.clock import StoryClock
-    from opsctl.demo.platform import Platform
-    from opsctl.demo.servers.admin import AdminServer
-    from opsctl.demo.servers.pagerduty import start_local_pagerduty
-    from opsctl.files.settings import load_settings
-    from opsctl.promql.store import SeriesStore
-
-    store = SeriesStore()
-    platform = Platform(seed, START - HISTORY, store)
-    clock = StoryClock(START)
-    with ExitStack() as cleanup:
-        pagerduty = start_local_pagerduty(folder / "pagerduty.db", {"demo": ROUTING_KEY})
-        cleanup.callback(pagerduty.stop)
-        admin = cleanup.enter_context(
-            AdminServer(lambda action, params: platform.mitigate(action, clock.now(), params))
-        )
-        platform.advance(START)
-        config = _write_config(folder, pagerduty.address)
-        settings = load_settings(config, "demo", env={}, cwd=folder)
-        from collections import ChainMap
-
-        from opsctl.app import memory_source
-
-        traces, logs = platform_signals(platform, seed, clock)
-        composition = Composition(
-            settings,
-            clock,
-            source=memory_source(store),
-            env=ChainMap(),
-            log_source=logs,
-            trace_source=traces,
-        )
-        cleanup.callback(composition.close)
-        stage = Stage(platform, clock, composition, pagerduty, admin.url, run.colored(sys.stdout))
-        clock.on_step = stage.cron
-        yield stage
-
-
-def platform_signals(platform: Platform, seed: int, clock: StoryClock) -> tuple[TraceSource, LogSource]:
-    """The platform's traces and logs, made when they are asked for."""
-    from opsctl.app import memory_signals
-    from opsctl.demo.telemetry.filled import MAX_RECORDS, MAX_SPANS, PlatformLogs, PlatformTraces
-    from opsctl.demo.telemetry.minutes import Telemetry
-
-    telemetry = Telemetry(seed, platform.state)
-    kept_traces, kept_records = memory_signals(MAX_SPANS, MAX_RECORDS)
-    traces = PlatformTraces(kept_traces, telemetry, clock.now, platform.start)
-    return traces, PlatformLogs(kept_records, telemetry, clock.now, platform.start)
-
-
-def _write_config(folder: Path, pagerduty: str) -> Path:
-    key = folder / "routing-key"
-    key.touch(mode=0o600)
-    key.write_text(ROUTING_KEY)
-    config = folder / "opsctl.toml"
-    config.write_text(
-        textwrap.dedent(f"""\
-        default_context = "demo"
-
-        [contexts.demo]
-        namespace = "demo"
-        state_dir = "state"
-        catalogue = "bundled:"
-        rules = ["bundled:slo", "bundled:platform"]
-        runbooks = ["bundled:"]
-
-        [contexts.demo.pagerduty]
-        routing_keys = {{ default = {{ token_file = "routing-key" }} }}
-        events_url = "{pagerduty}"
-        """)
-    )
-    return config
+    with tempfile.TemporaryDirectory(prefix="opsctl-demo-") as folder, story_stage(Path(folder), seed) as stage:
+        Story(stage, FAULTS[fault], seed, run.colored(sys.stdout)).tell()
 
 
 @dataclass
@@ -200,6 +78,7 @@ class Story:
     stage: Stage
     fault: Fault
     seed: int
+    color: bool
 
     def tell(self) -> None:
         """Play all acts, then say what to type next."""
@@ -284,9 +163,8 @@ class Story:
         self.act(5, "Runbook, and resolved")
         say(f"  $ opsctl runbook run {book.id} --incident '{handle}'")
         services = frozenset(composition.catalogue.services)
-        declared = {p.name for p in book.params}
-        flags = {"admin": stage.admin_url} if "admin" in declared else {}
-        values = collect(book, Given(flags=flags, labels=dict(alert.labels), services=services))
+        given = Given(labels=dict(alert.labels), environment=composition.env, services=services)
+        values = collect(book, given)
         options = Options(who="you", services=services, watch=self.watch)
         report = run(book, values, composition.runbook_world(Agreeable(), book), options)
         if report.state != "ok":
@@ -310,7 +188,7 @@ class Story:
         from opsctl.render.check import blocks
 
         at = self.stage.runs[-1].report.at
-        for line in blocks(rows, at, utc=True, color=self.stage.color, width=WIDTH - 2):
+        for line in blocks(rows, at, utc=True, color=self.color, width=WIDTH - 2):
             say("  " + line)
 
     def incident_lines(self, incident: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from collectors.memory import MemorySource
-from opsctl.cli.demo import platform_signals
+from opsctl.cli.demo_world import platform_signals
 from opsctl.core.memory import Memory
 from opsctl.core.rules import Outcome, Rule
 from opsctl.core.signals import Matrix, Reading, Signal, Vector
