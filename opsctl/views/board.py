@@ -361,3 +361,16 @@ def chosen(found: Iterable[Standing], words: str, *, trouble: bool) -> list[Stan
                 continue
         out.append(one)
     return out
+
+
+def runbook_of(standing: Standing, incident: Incident | None) -> str:
+    """What to run about a service: its incident's runbook, else that of its worst rule that is not OK; ""."""
+    if incident is not None and incident.runbook:
+        return incident.runbook
+    for verdict in standing.verdicts:
+        if state_of(verdict) is State.OK:
+            continue
+        found = next((one.runbook for one in verdict.alerts if one.runbook), None) or verdict.rule.runbook
+        if found:
+            return found
+    return ""

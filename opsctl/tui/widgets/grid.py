@@ -5,9 +5,8 @@ Rows are asked for when they are seen; widths are measured on a sample. Must nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import Union
+from collections.abc import Callable, Iterable, Sequence
+from typing import Union, overload
 
 from rich.cells import cell_len, set_cell_size
 
@@ -18,6 +17,7 @@ from opsctl.tui.widgets.lines import Lines, Piece
 Cell = Union[str, Piece, tuple[Piece, ...]]
 """A text with the row's tone, one with its own, or several."""
 _SAMPLE = 300  # rows that widths are measured on
+_LAZY_SAMPLE = 40
 _GAP = 2
 
 
@@ -46,6 +46,30 @@ class Row:
     tone: str = ""
 
 
+class LazyRows(Sequence[Row]):
+    """Rows that are made when somebody looks at them: thousands of them cost nothing."""
+
+    def __init__(self, keys: Sequence[str], make: Callable[[int], Row]) -> None:
+        self.keys = keys
+        self._make = make
+        self._made: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        row = self._made.get(index)
+        if row is None:
+            row = self._made[index] = self._make(range(len(self))[index])
+        return row
+
+
 class Grid(Lines):
     """Rows under a pinned head."""
 
@@ -66,8 +90,8 @@ class Grid(Lines):
         self.columns, self.rows = tuple(columns), rows
         self._widths = self._natural()
         self._measured = 0
-        found = next((i for i, row in enumerate(rows) if row.key == key), place) if key else place
-        self.resized(len(rows), found)
+        found = _place(rows, key) if key else None
+        self.resized(len(rows), place if found is None else found)
 
     @property
     def key(self) -> str:
@@ -76,11 +100,10 @@ class Grid(Lines):
 
     def go_to(self, key: str) -> bool:
         """Put the cursor on a row; false where there is no such row."""
-        for i, row in enumerate(self.rows):
-            if row.key == key:
-                self.cursor = i
-                return True
-        return False
+        found = _place(self.rows, key)
+        if found is not None:
+            self.cursor = found
+        return found is not None
 
     def pinned_pieces(self, index: int, width: int) -> Iterable[Piece]:
         """The head; what is said instead of rows stands below it."""
@@ -105,13 +128,18 @@ class Grid(Lines):
         return out
 
     def _natural(self) -> tuple[int, ...]:
-        step = max(1, len(self.rows) // _SAMPLE)
-        sample = list(islice(self.rows, 0, None, step)) if step > 1 else list(self.rows)
+        sample = self._sample()
         out = []
         for place, column in enumerate(self.columns):
             widest = max((_wide(row.cells[place]) for row in sample if place < len(row.cells)), default=0)
             out.append(min(max(column.least, cell_len(column.title), widest), column.most))
         return tuple(out)
+
+    def _sample(self) -> Sequence[Row]:
+        """Rows that tell the widths; of lazy ones the first, which are seen, and a few of the others."""
+        if isinstance(self.rows, LazyRows):
+            return [*self.rows[:_LAZY_SAMPLE], *self.rows[_LAZY_SAMPLE :: max(1, len(self.rows) // _LAZY_SAMPLE)]]
+        return self.rows[:: max(1, len(self.rows) // _SAMPLE)]
 
     def _fit(self, width: int) -> None:
         """Which columns there is room for, and how wide each is."""
@@ -141,6 +169,13 @@ class Grid(Lines):
         """Head and every row, cleaned."""
         head = [column.title for column in self.columns]
         return [head, *([clean(_plain(cell)) for cell in row.cells] for row in self.rows)]
+
+
+def _place(rows: Sequence[Row], key: str) -> int | None:
+    """Where the row of that key is; no row is made to find it."""
+    if isinstance(rows, LazyRows):
+        return rows.keys.index(key) if key in rows.keys else None
+    return next((i for i, row in enumerate(rows) if row.key == key), None)
 
 
 def _pieces(cell: Cell, tone: str = "") -> list[Piece]:

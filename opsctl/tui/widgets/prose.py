@@ -15,6 +15,8 @@ Paragraph = tuple[Piece, ...]
 class Prose(Lines):
     """Paragraphs; a long one goes on below, moved to the right."""
 
+    DEFAULT_CSS = "Prose { scrollbar-gutter: stable; }"  # what is wrapped has room beside a bar that comes later
+
     def __init__(self, *, id: str | None = None, cursor: bool = False) -> None:
         super().__init__(id=id)
         self.can_focus = self.show_cursor = cursor
@@ -63,11 +65,11 @@ def wrapped(paragraph: Paragraph, width: int, indent: int = 2) -> list[Paragraph
                 word = word.lstrip(" ")
                 size = cell_len(word)
             while size > room > 0:  # longer than a whole row
-                first = chop_cells(word, room)[0]
+                first = chop_cells(word[:room], room)[0]  # no more than it takes: a word may be very long
                 rows[-1].append((first, tone))
                 rows.append([(" " * indent, "")])
-                word = word[len(first) :]
-                room, size = max(1, width - indent), cell_len(word)
+                word, size = word[len(first) :], size - cell_len(first)
+                room = max(1, width - indent)
             rows[-1].append((word, tone))
             room -= size
     return [tuple(row) for row in rows]
