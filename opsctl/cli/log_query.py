@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -15,12 +14,12 @@ from opsctl.cli.frame import Frame
 from opsctl.cli.metric import finish
 from opsctl.core.catalogue import Service
 from opsctl.core.frozen import dataclass
-from opsctl.core.logs import SEVERITIES, FieldMatcher, LogQuery, MatchOp, severity_of
+from opsctl.core.logs import FieldMatcher, LogQuery
 from opsctl.core.signals import Absent, Failed, Measured, Reading
-from opsctl.core.traces import span_id_of, trace_id_of
 from opsctl.errors import UsageError
 from opsctl.files.text import nearest
 from opsctl.render.text import clean
+from opsctl.views.log_filter import hex_id, matcher_of, names_in_logs, severity_word
 
 Words = Annotated[
     list[str] | None,
@@ -43,8 +42,7 @@ QueryString = Annotated[
     str | None, typer.Option("--query-string", metavar="LUCENE", help="In Elasticsearch's own query language.")
 ]
 
-_WHERE = re.compile(r"([\w@][\w@.\-]*)\s*(=~|!~|!=|=)(.*)", re.DOTALL)
-_HEX = re.compile(r"[0-9a-fA-F]+")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def query_of(run: Frame, flags: Flags, start: datetime, end: datetime, timeout_s
         end=end,
         words=" ".join(_word(word) for word in flags.words or ()),
         services=services,
-        severity=_severity(flags.severity) if flags.severity is not None else "",
+        severity=_read("--severity", flags.severity, severity_word) if flags.severity is not None else "",
         trace_id=trace,
         span_ids=spans,
         matchers=(*matchers, *more),
@@ -130,24 +128,19 @@ def _text(flag: str, text: str) -> str:
 
 
 def _matcher(text: str) -> FieldMatcher:
-    found = _WHERE.fullmatch(_text("--where", text))
-    if found is None or found[2] not in get_args(MatchOp):
-        raise UsageError(f"--where {text}: expected FIELD=VALUE, FIELD!=VALUE, FIELD=~PATTERN or FIELD!~PATTERN")
-    return FieldMatcher(found[1], found[2], found[3])  # type: ignore[arg-type]
+    return _read("--where", text, matcher_of)
 
 
-def _severity(text: str) -> str:
-    severity = severity_of(text)
-    if severity not in SEVERITIES:
-        raise UsageError(f"--severity {text}: expected one of {', '.join(SEVERITIES).lower()}")
-    return severity
+def _read(flag: str, text: str, read: Callable[[str], T]) -> T:
+    """What a flag says; UsageError with what was expected."""
+    try:
+        return read(_text(flag, text))
+    except ValueError as wrong:
+        raise UsageError(f"{flag} {text}: {wrong}") from None
 
 
 def _hex(flag: str, text: str, digits: int) -> str:
-    bare = text.strip().lower().removeprefix("0x").replace("-", "")
-    if not _HEX.fullmatch(bare) or len(bare) > digits:
-        raise UsageError(f"{flag} {text}: expected at most {digits} hexadecimal digits")
-    return trace_id_of(bare) if digits == 32 else span_id_of(bare)
+    return _read(flag, text, lambda typed: hex_id(typed, digits))
 
 
 def _services(run: Frame, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[FieldMatcher, ...]]:
@@ -161,14 +154,11 @@ def _services(run: Frame, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[
         if not found:
             raise UsageError(f"--service {name}: fits no service of the catalogue")
         for one in found:
-            service = known.get(one)
-            selector = service.selectors.get("elasticsearch", one) if service else one
-            if isinstance(selector, Mapping):
-                if len(names) > 1 or len(found) > 1:
-                    raise UsageError(f"service {one} is chosen by several fields: ask for it alone")
-                matchers += [FieldMatcher(field, "=", value) for field, value in selector.items()]
-            else:
-                services.append(selector)
+            logged, conditions = names_in_logs(one, known.get(one))
+            if conditions and (len(names) > 1 or len(found) > 1):
+                raise UsageError(f"service {one} is chosen by several fields: ask for it alone")
+            services += logged
+            matchers += conditions
     return tuple(dict.fromkeys(services)), tuple(matchers)
 
 
