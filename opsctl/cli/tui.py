@@ -30,16 +30,23 @@ def tui(
         raise UsageError("the board needs a terminal", hint="`opsctl status` prints one line a service")
     from opsctl.tui.options import Options
     from opsctl.tui.panes import BY_NAME
-    from opsctl.tui.run import replay as look_again
+    from opsctl.tui.run import look_again, theme_of
     from opsctl.tui.run import run as open_board
-    from opsctl.tui.run import theme_of
     from opsctl.tui.tones import NAMES
 
     if screen not in BY_NAME:
         raise UsageError(f"no screen {screen}: expected one of {', '.join(BY_NAME)}")
     if theme is not None and theme not in NAMES:
         raise UsageError(f"--theme {theme}: expected one of {', '.join(NAMES)}")
-    options = Options(screen=screen, theme=theme_of(theme), mouse=mouse, utc=run.utc, record=record, replay=replay)
+    options = Options(
+        screen=screen,
+        theme=theme_of(theme),
+        read_only=run.read_only,
+        mouse=mouse,
+        utc=run.utc,
+        record=record,
+        replay=replay,
+    )
     if replay is not None:
         if record is not None:
             raise UsageError("--record and --replay contradict each other")
@@ -48,7 +55,6 @@ def tui(
             raise typer.Exit(code)
         return
     composition = run.composition
-    composition.world()  # a wrong configuration is said in the terminal, not on the board
     code = open_board(composition, options)
     composition.close()
     if code:

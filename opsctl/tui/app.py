@@ -6,38 +6,42 @@ Must never fetch in a widget's thread of painting, act but through the desk, or 
 from __future__ import annotations
 
 import asyncio
-import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import ContentSwitcher
 
-from opsctl.actions import Action, Desk, Done
 from opsctl.app import Composition
-from opsctl.core.windows import format_duration
 from opsctl.render.text import clean
-from opsctl.tui.feed import Feed, News
+from opsctl.tui.banner import banner
 from opsctl.tui.focus import Focus, Place
 from opsctl.tui.options import Options
 from opsctl.tui.pane import Pane
-from opsctl.tui.panes import BY_NAME, PANES, pane_class
+from opsctl.tui.panes import PANES, pane_class
 from opsctl.tui.queries import Queries
-from opsctl.tui.recorder import Memory, Recorder
-from opsctl.tui.report import Report, Trouble
+from opsctl.tui.report import News, Report, Trouble
+from opsctl.tui.shell import Shell
 from opsctl.tui.tones import THEMES
 from opsctl.tui.widgets.bar import Bar
 from opsctl.tui.widgets.header import Banner, Header, Heading, Hints, Tabs
 from opsctl.tui.widgets.lines import Piece
+from opsctl.tui.widgets.small import Small
+
+if TYPE_CHECKING:  # what the first paint does not need
+    from opsctl.actions import Action, Desk, Done, ResumeRun, StartRun
+    from opsctl.tui.memory import Memory
+    from opsctl.tui.recorder import Recorder
+    from opsctl.tui.reporting import Feed
 
 TICK_SECONDS = 1.0
 _PLACES = 50  # that one can go back to
-_NARROWEST = 60
 
 
 class Reported(Message):
@@ -52,7 +56,7 @@ class Reported(Message):
         return isinstance(message, Reported) and isinstance(message.news, Report) and not message.news.old
 
 
-class OpsctlApp(App[int]):
+class OpsctlApp(Shell):
     """Everything that one person looks at; returns the exit code."""
 
     CSS_PATH = "opsctl.tcss"
@@ -93,6 +97,7 @@ class OpsctlApp(App[int]):
         self.desk = desk
         self.queries = queries or Queries(composition)
         self._memory, self._recorder = memory, recorder
+        self.parting: list[str] = []  # what is said on stderr once the terminal is as it was
         self.last_good: dict[str, datetime] = {}  # when each backend's answers came whole
         self.spot = Focus()
         self.report: Report | None = None
@@ -104,10 +109,13 @@ class OpsctlApp(App[int]):
         self._places: list[Place] = []
         self._panes: dict[str, Pane] = {}
         self._interrupted_at = float("-inf")
+        self.under_way: list[Action] = []  # asked about, or being done: the same one is not begun twice
+        self.doing: list[str] = []  # what is being done
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.options.theme
+        self.rebind()
 
     # -- building
 
@@ -119,15 +127,10 @@ class OpsctlApp(App[int]):
         yield ContentSwitcher(id="panes")
         yield Hints()
         yield Bar()
+        yield Small()
 
     async def on_mount(self) -> None:
         """Begin."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            try:
-                loop.add_signal_handler(number, self.exit, 128 + number)
-            except (NotImplementedError, RuntimeError, ValueError):
-                break  # not the main thread: tests
         await self.open_screen(self.screen_name)
         self.run_worker(self._recall(), exit_on_error=False)
         self.feed.start(self._post)
@@ -290,6 +293,9 @@ class OpsctlApp(App[int]):
         """News of the schedule."""
         news = message.news
         if isinstance(news, Trouble):
+            if news.ends is not None:
+                self.parting.append(news.text)
+                self.exit(news.ends)
             self.trouble = news
             self._tick()
             return
@@ -312,7 +318,7 @@ class OpsctlApp(App[int]):
 
     def _tick(self) -> None:
         """What changes with the time alone."""
-        if not self.is_running or not self.query(Header):
+        if not self.is_running or self.hung_up() or not self.query(Header):
             return
         context, now, report = self.composition.context, self.now, self.report
         until = self.desk.writable_until
@@ -332,29 +338,13 @@ class OpsctlApp(App[int]):
                 utc=self.options.utc,
             )
         )
-        self.query_one(Banner).show(self._banner())
-
-    def _banner(self) -> tuple[Piece, ...]:
-        lines: list[Piece] = []
-        if self.size.width < _NARROWEST:
-            lines.append((f"{self.size.width} columns: opsctl needs {_NARROWEST}", "warn"))
-        if self.trouble is not None:
-            lines.append((f"✖ no new verdicts: {self.trouble.text}", "fail"))
-        report = self.report
-        if report is None:
-            return tuple(lines)
-        lines += [(f"✖ {problem}", "fail") for problem in report.problems]
-        lines += [
-            (
-                f"{'!' if one.status == 'partial' else '✖'} {one.name}: {one.error or one.status}",
-                "warn" if one.status == "partial" else "fail",
-            )
-            for one in report.blind
-        ]
-        return tuple(lines)
+        elsewhere = (pane for name, pane in self._panes.items() if name != self.screen_name)
+        notices = tuple((f"! {said}", "warn") for pane in elsewhere for said in pane.notices())
+        self.query_one(Banner).show((*notices, *banner(self.report, self.trouble, self.size.width)))
 
     def on_resize(self) -> None:
         """The frame says what fits."""
+        self.fit()
         self._tick()
         self.show_hints()
 
@@ -390,13 +380,13 @@ class OpsctlApp(App[int]):
 
     def action_leader(self) -> None:
         """What can be done about what the cursor is on."""
-        from opsctl.tui.leader import LeaderMenu
+        from opsctl.tui.leader import LeaderMenu, why_refused
 
         offers = self.pane.offers() if self.pane is not None else ()
         if not offers:
             self.say("nothing can be done here; go to an alert, an incident or a runbook")
             return
-        self.push_screen(LeaderMenu(tuple(offers)), self._taken)
+        self.push_screen(LeaderMenu(tuple(offers), why_refused(self)), self._taken)
 
     def _taken(self, make: Callable[[], Action | None] | None) -> None:
         action = make() if make is not None else None
@@ -405,16 +395,30 @@ class OpsctlApp(App[int]):
 
     def propose(self, action: Action) -> None:
         """Show what an action would do, and do it where a person says so."""
+        from opsctl.actions import ResumeRun, StartRun
         from opsctl.tui.leader import proposing
 
+        if isinstance(action, StartRun | ResumeRun):  # it goes on, and asks, on the screen of runbooks
+            self.run_worker(self._propose_run(action), group="act", exit_on_error=False)
+            return
         self.run_worker(proposing(self, action), group="act", exit_on_error=False)
 
-    def acted(self, done: Done) -> None:
-        """An action is through: say so, and look again."""
-        for line in done.said:
+    async def _propose_run(self, action: StartRun | ResumeRun) -> None:
+        from opsctl.tui.panes.runbooks import Runbooks
+
+        await self.open_screen("runbooks")
+        if isinstance(self.pane, Runbooks):
+            self.pane.propose(action)
+
+    def acted(self, done: Done, command: str = "") -> None:
+        """An action is through: say what became of it and the command that does the same, and look again."""
+        for line in (*done.said, *done.beside, *([] if done.changed or done.problem else ["nothing changed"])):
             self.say(line)
-        if done.problem:
-            self.say(done.problem, bad=True)
+        for line in (done.problem + (f" ({done.hint})" if done.hint else ""), *done.warnings):
+            if line:
+                self.say(line, bad=True)
+        if done.changed and command:
+            self.say(f"the same in a terminal: {command}")
         self.feed.refresh()
 
     # -- leaving
@@ -426,25 +430,28 @@ class OpsctlApp(App[int]):
 
     def busy(self) -> str:
         """What would be cut short; ""."""
-        return ""
+        doing = f"{self.doing[0]}: under way" if self.doing else ""
+        return doing or next((said for pane in self._panes.values() if (said := pane.busy())), "")
+
+    def left(self, seconds: float) -> tuple[str, ...]:
+        """Once it is over: what screens have to say in the terminal, each within so long."""
+        return (*self.parting, *(line for pane in self._panes.values() for line in pane.left(seconds)))
 
     async def action_interrupt(self) -> None:
         """Ctrl-C: at once with nothing under way, else the second one."""
-        now = self.composition.clock.monotonic()
-        if self.busy() and now - self._interrupted_at > 3:
-            self._interrupted_at = now
-            self.say(f"{self.busy()}; ctrl+c again leaves")
-            return
-        self.exit(130)
+        if self._sure("ctrl+c"):
+            self.exit(130)
 
     async def action_quit(self) -> None:
-        """The end."""
-        self.exit(0)
+        """The end; with something under way the second time."""
+        if self._sure("q"):
+            self.exit(0)
 
-
-def window_words(focus: Focus) -> str:
-    """The window as it is typed."""
-    return format_duration(focus.window.length)
-
-
-__all__ = ["BY_NAME", "OpsctlApp", "window_words"]
+    def _sure(self, key: str) -> bool:
+        """Whether nothing is cut short, or somebody says it twice; in seconds of the wall, whatever the context's."""
+        now = time.monotonic()
+        if self.busy() and now - self._interrupted_at > 3:
+            self._interrupted_at = now
+            self.say(f"{self.busy()}; {key} again leaves")
+            return False
+        return True

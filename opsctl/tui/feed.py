@@ -6,10 +6,8 @@ It is the engine of `opsctl check` without --notify. Must never touch a widget, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, Union
 
 from opsctl.app import Composition
 from opsctl.core.windows import grid_point
@@ -19,7 +17,8 @@ from opsctl.files.secrets import hide
 from opsctl.loop import Waiter
 from opsctl.schedule import Once, run_once
 from opsctl.tui.rates import RatesReader
-from opsctl.tui.report import Report, Trouble
+from opsctl.tui.report import News, Report, Trouble
+from opsctl.tui.reporting import Post
 from opsctl.views.alerts import alert_rows
 from opsctl.views.changes import changes_of
 from opsctl.views.check import conditions
@@ -31,29 +30,6 @@ AGAIN = timedelta(seconds=15)
 """After so long a cycle in which a backend failed is made again, in the same minute."""
 KEPT = timedelta(hours=24)
 RUNS = 50
-
-News = Union[Report, Trouble]
-Post = Callable[[News], None]
-
-
-class Feed(Protocol):
-    """Where reports come from; `post` is called in a thread of the feed's own."""
-
-    def start(self, post: Post) -> None:
-        """Begin."""
-        ...
-
-    def refresh(self) -> None:
-        """Another report now."""
-        ...
-
-    def look_at(self, at: datetime | None, window: timedelta) -> None:
-        """Report on another time from here on, or on now."""
-        ...
-
-    def stop(self, seconds: float) -> None:
-        """End; waits so long for a cycle that is under way."""
-        ...
 
 
 @dataclass

@@ -9,20 +9,16 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from opsctl.errors import OpsctlError, UsageError
-from opsctl.files.atomic import write_whole
+from opsctl.errors import UsageError
 from opsctl.files.text import os_words
 from opsctl.ports import Clock
 from opsctl.tui.report import Report
-from opsctl.tui.session import Head, answer_line, head_line, read_session, report_line
+from opsctl.tui.session import Head, answer_line, head_line, report_line
 
 _WAITING_MAX = 1000
-LAST = "tui-last.jsonl"
-"""In the state directory: the last report, which the next session shows until its first cycle is through."""
 
 
 class Recorder:
@@ -83,29 +79,3 @@ class Recorder:
                 self._file.close()
             except OSError as wrong:
                 self._say(f"the recording's last lines are lost: {self._path}: {os_words(wrong)}")
-
-
-class Memory:
-    """The last report of a context, in a file of its state directory: what the next session shows first."""
-
-    def __init__(self, folder: Path, head: Head) -> None:
-        self._path, self._head = folder / LAST, head
-
-    def keep(self, report: Report) -> None:
-        """Leave it for the next session; where that cannot be, there is none."""
-        if not report.live or report.old:
-            return
-        try:
-            write_whole(self._path, head_line(self._head) + report_line(report, self._head), private=True)
-        except OSError:
-            return
-
-    def recall(self) -> Report | None:
-        """What the last session left, marked as old; None where it is not whole, or another context's."""
-        try:
-            head, *entries = read_session(self._path)
-        except (OpsctlError, ValueError):
-            return None
-        same = isinstance(head, Head) and (head.context, head.namespace) == (self._head.context, self._head.namespace)
-        found = [one for one in entries if isinstance(one, Report)]
-        return replace(found[-1], old=True) if same and found else None

@@ -24,9 +24,9 @@ from opsctl.files.rules import RuleSet
 from opsctl.files.settings import Settings
 from opsctl.loop import Waiter
 from opsctl.ports import Clock, Journal, Probe
-from opsctl.tui.feed import Post
 from opsctl.tui.queries import Queries
 from opsctl.tui.report import Report
+from opsctl.tui.reporting import Post
 from opsctl.tui.session import Answer, Head, question_of, read_session
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
+from typing import Union
 
 from opsctl.core.alerts import Alert
 from opsctl.core.frozen import dataclass
@@ -51,10 +52,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A cycle that came to no report: one line."""
+    """A cycle that came to no report: one line. `ends` is the exit code where the board cannot go on."""
 
     at: datetime
     text: str
+    ends: int | None = None
+
+
+News = Union[Report, Trouble]
 
 
 __all__ = ["Change", "Rates", "Report", "Trouble"]

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from opsctl.tui.options import Options
 
 if TYPE_CHECKING:
     from opsctl.actions import Desk
-    from opsctl.tui.feed import Feed
+    from opsctl.tui.memory import Memory
     from opsctl.tui.queries import Queries
-    from opsctl.tui.recorder import Memory, Recorder
+    from opsctl.tui.recorder import Recorder
+    from opsctl.tui.reporting import Feed
     from opsctl.tui.session import Head
 
 CLOSE_SECONDS = 2.0
@@ -25,27 +26,32 @@ CLOSE_SECONDS = 2.0
 
 def run(composition: Composition, options: Options) -> int:
     """Look at a context until somebody leaves; the exit code."""
-    from opsctl.tui.feed import LiveFeed
+    from opsctl.tui.late import LateFeed
+    from opsctl.tui.memory import Memory
     from opsctl.tui.queries import Queries
-    from opsctl.tui.recorder import Memory, Recorder
 
-    head = _head(composition)
+    def feed() -> Feed:
+        from opsctl.tui.feed import LiveFeed
+
+        composition.world()  # a wrong configuration ends the board, and is said in the terminal
+        return LiveFeed(composition.sibling())
+
     desk = composition.desk(read_only=options.read_only)
-    memory = Memory(composition.context.state_dir, head)
+    memory = Memory(composition.context.state_dir, lambda: _head(composition))
+    opened = Opened(composition, LateFeed(feed), desk, Queries(composition), memory)
     if options.record is None:
-        return _opened(
-            Opened(composition, LiveFeed(composition.sibling()), desk, Queries(composition), memory), options
-        )
-    recorder = Recorder(options.record, head, composition.clock, _say)
+        return _opened(opened, options)
+    from opsctl.tui.recorder import Recorder
+
+    recorder = Recorder(options.record, _head(composition), composition.clock, _say)
     queries = Queries(composition, observe=recorder.answer)
     try:
-        opened = Opened(composition, LiveFeed(composition.sibling()), desk, queries, memory, recorder)
-        return _opened(opened, options)
+        return _opened(replace(opened, queries=queries, recorder=recorder), options)
     finally:
         recorder.close(CLOSE_SECONDS)
 
 
-def replay(path: Path, options: Options, speed: float = 1.0) -> int:
+def look_again(path: Path, options: Options, speed: float = 1.0) -> int:
     """Look at a recorded session; nobody is asked and nothing can be changed. ConfigError where it is none."""
     from opsctl.actions import Desk
     from opsctl.tui.replay import ReplayClock, ReplayFeed, ReplayQueries, composition_of, open_session
@@ -90,6 +96,8 @@ def _opened(opened: Opened, options: Options) -> int:
         code = app.run(mouse=options.mouse)
     finally:
         opened.feed.stop(CLOSE_SECONDS)
+        for line in app.left(CLOSE_SECONDS):
+            _say(line)
     return code if code is not None else app.return_code or 0
 
 

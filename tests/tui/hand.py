@@ -19,9 +19,9 @@ from opsctl.files.rules import RuleSet
 from opsctl.files.settings import Settings
 from opsctl.promql.store import SeriesStore
 from opsctl.tui.app import OpsctlApp
-from opsctl.tui.feed import Post
 from opsctl.tui.options import Options
 from opsctl.tui.report import Report
+from opsctl.tui.reporting import Post
 from tests.tui.reports import AT
 
 

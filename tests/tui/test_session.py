@@ -15,8 +15,9 @@ from opsctl.errors import ConfigError, UsageError
 from opsctl.files.evidence import read_evidence
 from opsctl.ports.traces import TraceQuery
 from opsctl.tui.app import OpsctlApp
+from opsctl.tui.memory import LAST, Memory
 from opsctl.tui.options import Options
-from opsctl.tui.recorder import LAST, Memory, Recorder
+from opsctl.tui.recorder import Recorder
 from opsctl.tui.replay import NOT_ASKED, ReplayClock, ReplayFeed, ReplayQueries, composition_of, open_session
 from opsctl.tui.session import Head, answer_line, head_line, question_of, read_session, report_line
 from tests.tui.hand import HandClock, screen_text, until
@@ -119,14 +120,14 @@ def test_a_recorder_writes_what_it_is_given_for_the_owner_alone(tmp_path: Path) 
 
 
 def test_the_last_report_is_recalled_as_an_old_one_of_the_same_context_only(tmp_path: Path) -> None:
-    Memory(tmp_path, HEAD).keep(MAKER.report(NAMES))
-    recalled = Memory(tmp_path, HEAD).recall()
+    Memory(tmp_path, lambda: HEAD).keep(MAKER.report(NAMES))
+    recalled = Memory(tmp_path, lambda: HEAD).recall()
     assert recalled is not None
     assert recalled.old
     other = Head("staging", "staging", "1.0", AT, HEAD.catalogue)
-    assert Memory(tmp_path, other).recall() is None
+    assert Memory(tmp_path, lambda: other).recall() is None
     (tmp_path / LAST).write_bytes(b"{")
-    assert Memory(tmp_path, HEAD).recall() is None
+    assert Memory(tmp_path, lambda: HEAD).recall() is None
 
 
 def test_a_replayed_session_shows_its_reports_and_asks_nobody(tmp_path: Path) -> None:
