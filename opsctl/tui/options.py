@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from opsctl.core.frozen import dataclass
+
+if TYPE_CHECKING:
+    from opsctl.app import Composition
+    from opsctl.tui.typed import CommandLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +27,4 @@ class Options:
     record: Path | None = None
     replay: Path | None = None
     keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    line: Callable[[Composition], CommandLine] | None = None  # the command line, for `:`

@@ -82,6 +82,7 @@ class Opened:
 
 def _opened(opened: Opened, options: Options) -> int:
     from opsctl.tui.app import OpsctlApp
+    from opsctl.tui.leaving import run_app
 
     app = OpsctlApp(
         opened.composition,
@@ -93,12 +94,11 @@ def _opened(opened: Opened, options: Options) -> int:
         recorder=opened.recorder,
     )
     try:
-        code = app.run(mouse=options.mouse)
+        return run_app(app, mouse=options.mouse)
     finally:
         opened.feed.stop(CLOSE_SECONDS)
         for line in app.left(CLOSE_SECONDS):
             _say(line)
-    return code if code is not None else app.return_code or 0
 
 
 def _head(composition: Composition) -> Head:

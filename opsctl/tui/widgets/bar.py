@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.binding import Binding
@@ -12,6 +12,8 @@ from opsctl.render.text import clean
 
 Take = Callable[[str], str]
 """Takes what was typed; one line that says what is wrong with it, or ""."""
+Complete = Callable[[str], Sequence[str]]
+"""Every whole line that what was typed may be the beginning of."""
 
 
 class Bar(Input):
@@ -20,19 +22,22 @@ class Bar(Input):
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
         Binding("up", "older", "older", show=False, id="bar.older"),
         Binding("down", "newer", "newer", show=False, id="bar.newer"),
+        Binding("tab", "complete", "complete", show=False, id="bar.complete"),
         Binding("escape", "close", "close", show=False, id="bar.close"),
     ]
 
     def __init__(self) -> None:
         super().__init__(id="bar", compact=True, select_on_focus=False)
         self._take: Take | None = None
+        self._complete: Complete | None = None
+        self._turn: tuple[str, ...] = ()  # completions that further tabs go through
         self._prompt = ""
         self._past: dict[str, list[str]] = {}
         self._place = 0
 
-    def ask(self, prompt: str, text: str, take: Take) -> None:
-        """Let a person type; `prompt` says what, and has a history of its own."""
-        self._take, self._prompt = take, prompt
+    def ask(self, prompt: str, text: str, take: Take, complete: Complete | None = None) -> None:
+        """Let a person type; `prompt` says what, and has a history of its own. Tab asks `complete`."""
+        self._take, self._prompt, self._complete, self._turn = take, prompt, complete, ()
         self._place = len(self._past.get(prompt, []))
         self.placeholder = {"/": "filter", ":": "command", "t": "time: 15m, 03:02, 2026-05-01T03:02:00Z"}.get(
             prompt, prompt
@@ -71,7 +76,34 @@ class Bar(Input):
         if wrong:
             self.app.say(clean(wrong), bad=True)  # type: ignore[attr-defined]
             return
-        self.close()
+        if self._take is take:  # else it asked for something more
+            self.close()
+
+    def past(self, prompt: str) -> list[str]:
+        """What was typed behind a prompt, the newest last."""
+        return list(self._past.get(prompt, ()))
+
+    def action_complete(self) -> None:
+        """As far as it is clear; then the next tab goes through what there is."""
+        if self._complete is None:
+            return
+        if self.value in self._turn:
+            turn = self._turn
+            self._put(turn[(turn.index(self.value) + 1) % len(turn)])
+            return
+        found = tuple(self._complete(self.value))
+        if not found:
+            return
+        shared = _shared(found)
+        if len(found) > 1 and len(shared) <= len(self.value):
+            self._turn = found
+            self._put(found[0])
+        else:
+            self._put(shared + (" " if len(found) == 1 else ""))
+
+    def _put(self, text: str) -> None:
+        self.value = text
+        self.cursor_position = len(text)
 
     def action_older(self) -> None:
         """What was typed before."""
@@ -86,3 +118,10 @@ class Bar(Input):
         self._place = min(max(0, self._place + by), len(past))
         self.value = past[self._place] if self._place < len(past) else ""
         self.cursor_position = len(self.value)
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """The beginning that all of them have."""
+    first, last = min(texts), max(texts)
+    length = next((i for i, ch in enumerate(first) if last[i : i + 1] != ch), len(first))
+    return first[:length]
