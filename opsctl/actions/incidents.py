@@ -71,16 +71,14 @@ class Incidents:
     def _resolve_reaches(self, found: Incident) -> tuple[str, ...]:
         paging = self.acting.context.paging
         first = f"closes it at {_place(found)}" if found.route else "nobody was told of it: it is closed here only"
-        again = (
-            f"{format_duration(paging.reopen_after)} and the next repeat ({format_duration(paging.repeat_interval)})"
-        )
+        again = f"another incident opens, after {format_duration(paging.reopen_after)} at the earliest"
         match found.state:
             case "firing":
-                return first, f"its alert fires: while it does, another incident opens after {again}"
+                return first, f"its alert fires: while it does, {again}"
             case "held":
                 return first, "its alert is under its line and the incident is held open: it would close by itself"
             case _:
-                return first, f"if its alert fires, another incident opens after {again}"
+                return first, f"if its alert fires, {again}"
 
     def _note_goes(self, found: Incident) -> str:
         if not found.route:

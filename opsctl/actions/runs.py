@@ -145,10 +145,12 @@ class Runs:
         return made.book, f"Run {made.book.id}: {made.book.title}", lines, words
 
     def _resume_plan(self, action: ResumeRun) -> tuple[Runbook, str, tuple[str, ...], tuple[str, ...]]:
+        from opsctl.runner import check_not_over
         from opsctl.runner.outcome import read
 
         found = self.resumable(action.run)
         record, book = found.record, found.book
+        check_not_over(record, undo=action.undo)
         attempts = [read(row) for row in self.acting.journal().runbooks.steps(record.run)]
         words: tuple[str, ...] = ("runbook", "resume", record.run)
         words += (*(("--undo",) if action.undo else ()), *(("--accept-edit",) if action.accept_edit else ()))
@@ -219,12 +221,20 @@ def ended(report: Report, again: Sequence[str]) -> Done:
 # -- lines of a plan -------------------------------------------------------------------------------------------------
 
 
+_KINDS = {
+    "read": ("read", "reads"),
+    "gate": ("approval", "approvals"),
+    "hand": ("by hand", "by hand"),
+    "write": ("write", "writes"),
+}
+
+
 def _steps(planned: Sequence[PlannedStep]) -> list[str]:
     """How many steps of each kind, and each write with what it changes and what undoes it."""
     flow = [one for one in planned if one.step.role is Role.STEP]
-    kinds = {"read": "reads", "gate": "approvals", "hand": "by hand", "write": "that change something"}
-    counts = {words: sum(1 for one in flow if one.what == what) for what, words in kinds.items()}
-    lines = ["steps: " + ", ".join(f"{count} {words}" for words, count in counts.items() if count)]
+    counts = {what: sum(1 for one in flow if one.what == what) for what in _KINDS}
+    words = (f"{count} {_KINDS[what][count != 1]}" for what, count in counts.items() if count)
+    lines = ["steps: " + ", ".join(words)]
     for one in flow:
         if one.what == "write":
             lines += [_write(one.step), f"  {one.text.partition(chr(10))[0]}"]

@@ -102,7 +102,7 @@ def _pages(found: Sequence[AlertRow]) -> tuple[str, ...]:
     pages = sum(1 for row in found if row.alert.severity is Severity.PAGE)
     if not pages:
         return ()
-    return (f"{pages} of them {'is a page' if pages == 1 else 'are pages'}: nobody would be woken",)
+    return (f"{pages} of them {'is a page' if pages == 1 else 'are pages'}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +158,18 @@ class Silences:
         if at is None:
             return Planned(title, (_over(found),), command, Risk.MEDIUM)
         file.with_end(found.id, at)
+        lines = (f"{found.owner}: {found.reason}", _matchers(found), f"would end {_time(found.ends)}")
+        return Planned(title, (*lines, *self._held(found, at), f"changes {file.path}"), command, Risk.MEDIUM)
+
+    def _held(self, found: Silence, at: datetime) -> list[str]:
+        """What it holds for, of which the next run tells."""
         rows = alert_rows(self.acting.journal().alerts(), self.acting.routing, at)
-        held = [row for row in matching(rows, found.matchers) if any(one.id == found.id for one in row.silences)]
-        words = [f"{row.alert.rule_name}: {row.state}" for row in held]
-        head = f"it holds for {len(held)} alerts; the next run tells of what still fires"
-        lines = (f"{found.owner}: {found.reason}", _matchers(found), f"would end {_time(found.ends)}", head)
-        return Planned(title, (*lines, *_listed(words), f"changes {file.path}"), command, Risk.MEDIUM)
+        if problem := self.acting.journal().problem:
+            return [f"what it holds for is not known: {problem}"]
+        held = [row for row in rows if any(one.id == found.id for one in row.silences)]
+        many = "1 alert" if len(held) == 1 else f"{len(held)} alerts"
+        head = f"it holds for {many}; the next run tells of what still fires"
+        return [head, *_listed([f"{row.alert.rule_name}: {row.state}" for row in held])]
 
     def end(self, name: str) -> Done:
         """End it in the file; its entry stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from opsctl.runner.memory import MemoryRunbookLog
 from opsctl.runner.plan import Planned, dry_run, plan
-from opsctl.runner.run import Event, Options, Report, World, accepted_digest, new_id, resume, run
+from opsctl.runner.run import Event, Options, Report, World, accepted_digest, check_not_over, new_id, resume, run
 
 __all__ = [
     "Event",
@@ -19,6 +19,7 @@ __all__ = [
     "Report",
     "World",
     "accepted_digest",
+    "check_not_over",
     "dry_run",
     "new_id",
     "plan",

@@ -105,6 +105,12 @@ def accepted_digest(record: RunbookRun, rows: tuple[RunbookStep, ...]) -> str:
     return accepted[-1] if accepted else record.digest
 
 
+def check_not_over(record: RunbookRun, *, undo: bool) -> None:
+    """UsageError where nothing of the run is left to resume, or to undo."""
+    if record.state == "undone" or (record.state == "ok" and not undo):
+        raise UsageError(f"run {record.run} is over ({record.state}); there is nothing to resume")
+
+
 def resume(
     run_id: str,
     runbook: Runbook,
@@ -121,8 +127,7 @@ def resume(
         raise UsageError(f"no such run: {run_id}")
     with world.log.lock(record.run):
         rows = world.log.steps(record.run)
-        if record.state == "undone" or (record.state == "ok" and not undo):
-            raise UsageError(f"run {record.run} is over ({record.state}); there is nothing to resume")
+        check_not_over(record, undo=undo)
         if runbook.digest != accepted_digest(record, rows) and not accept_edit:
             raise Refused(
                 f"{runbook.id} was edited since run {record.run} started", hint="look at the diff, then --accept-edit"
