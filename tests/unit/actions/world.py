@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from opsctl.actions import Action, Desk
 from opsctl.app import Composition
 from opsctl.cli.main import main
 from opsctl.core.runbooks import Runbook, Step
+from opsctl.core.signals import Absent, Measured, Sample, Vector
 from opsctl.core.slo import Severity
 from opsctl.files.settings import load_settings
+from opsctl.ports import Probe
 from opsctl.ports.runbooks import Person, Question, StepDone, StepResult
 from opsctl.runner import World as RunbookWorld
 from tests.unit.paging.world import ScriptedSink, SteppedClock, alert, cycle, minutes, run_record, sinks_of
@@ -23,7 +26,7 @@ default_context = "prod"
 namespace = "prod-eu"
 state_dir = "state"
 catalogue = "services.yaml"
-rules = []
+rules = ["a.rules.yaml"]
 runbooks = ["books"]
 silences = "silences.yaml"
 protected = {protected}
@@ -35,6 +38,10 @@ CATALOGUE = (
     "services:\n  - {name: promo, tier: 1, team: money}\n"
     "  - {name: chat, tier: 1, team: social}\n  - {name: wallet, tier: 1, team: money}\n"
     "  - {name: login, tier: 1, team: play}\n"
+)
+RULES = (
+    "groups:\n  - name: g\n    rules:\n"
+    "      - {alert: DiskFull, expr: disk > 1, labels: {severity: page, service: wallet}}\n"
 )
 GO = fence("approval", "May we?", id="go", ttl="10m")
 SAMPLE = document(LOOK, GO, change("shed", requires="go", undo="unshed"), change("unshed", role="undo"))
@@ -52,6 +59,25 @@ class Steps:
         return StepDone({"status": 200, "value": 1.0, "exit_code": 0})
 
 
+class Full:
+    """A Prometheus that says of every question: 2."""
+
+    name = "full"
+    concurrency = 1
+
+    def instant(self, query: str, at: datetime, timeout_seconds: float) -> Measured[Vector]:
+        return Measured(Vector((Sample((), 2.0),)), self.name)
+
+    def range(self, query: str, start: datetime, end: datetime, step: timedelta, timeout_seconds: float) -> Absent:
+        return Absent(self.name)
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return Probe(self.name, "", True, True, "")
+
+    def close(self) -> None:
+        pass
+
+
 class Yes:
     """A person who agrees to everything."""
 
@@ -66,12 +92,13 @@ class World(Composition):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "opsctl.toml").write_text(CONFIG.format(protected=str(protected).lower()))
         (folder / "services.yaml").write_text(CATALOGUE)
+        (folder / "a.rules.yaml").write_text(RULES)
         (folder / "silences.yaml").write_text("silences: []\n")
         (folder / "books").mkdir(exist_ok=True)
         (folder / "books" / "sample.md").write_text(SAMPLE)
         (folder / "books" / "looking.md").write_text(LOOKING)
         settings = load_settings(folder / "opsctl.toml", None, env={}, cwd=folder)
-        super().__init__(settings, SteppedClock(), env={})
+        super().__init__(settings, SteppedClock(), Full(), env={})
         self.folder, self.pager, self.steps = folder, ScriptedSink(), Steps()
         self.__dict__["sinks"] = sinks_of(self.pager)
         if alerts:
