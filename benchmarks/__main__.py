@@ -9,12 +9,15 @@ from pathlib import Path
 from benchmarks.coalesced import coalesced_cpu, coalesced_httpx, coalesced_requests
 from benchmarks.engine_range import engine_range
 from benchmarks.log_page import log_page
+from benchmarks.log_scroll import log_scroll
 from benchmarks.pairs import Figure
 from benchmarks.signals import slowest_signal
 from benchmarks.startup import check_startup, help_startup
 from benchmarks.trace_decode import trace_decode
+from benchmarks.trace_open import trace_open
 from tests.servers.build import Missing
 
+TRACES = (trace_decode, trace_open)
 COALESCED = (coalesced_requests, coalesced_cpu, coalesced_httpx)
 OUT = Path(__file__).resolve().parent.parent / "build" / "bench.json"
 
@@ -25,7 +28,7 @@ def main() -> int:
     figures: list[Figure] = []
     failed = 0
     print(f"{'figure':<20}{'ratio':>9}{'goal':>8}        what")
-    for measure in (help_startup, check_startup, engine_range, log_page, trace_decode, slowest_signal, *COALESCED):
+    for measure in (help_startup, check_startup, engine_range, log_page, log_scroll, *TRACES, slowest_signal, *COALESCED):
         try:
             one = measure()
         except (Missing, RuntimeError) as reason:

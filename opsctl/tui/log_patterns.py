@@ -30,7 +30,7 @@ COLUMNS = (
     Column("severity", "severity", least=8),
     Column("services", "services", priority=3, most=28),
     Column("pattern", "pattern", grow=True, least=24),
-    Column("example", "example", grow=True, least=24, priority=4, most=60),
+    Column("example", "example", grow=True, least=60, priority=4),
 )
 
 

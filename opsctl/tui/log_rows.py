@@ -33,6 +33,7 @@ class Look:
     """How lines are laid out; `sideways` moves the message to the left by so many characters."""
 
     utc: bool = True
+    zone: str = "UTC"  # the clock that is shown
     day: bool = False  # days stand before times
     today: int = 0  # ordinal of the day that times without a day are of
     year: int = 0  # that days without a year are of
@@ -178,8 +179,9 @@ def head_pieces(look: Look) -> list[Piece]:
     """The names of the columns; the one that `f` and `F` take a value of is marked."""
     widths = (look.time_width, SEVERITY_WIDTH, look.service, 8)
     out: list[Piece] = []
-    for name, size in zip(COLUMNS, widths, strict=True):
-        out += [(name, "match" if name == look.column else "head"), (" " * max(0, size - len(name) + _GAP), "head")]
+    for column, size in zip(COLUMNS, widths, strict=True):
+        name = f"time ({look.zone})" if column == "time" and look.zone else column
+        out += [(name, "match" if column == look.column else "head"), (" " * max(0, size - len(name) + _GAP), "head")]
     return out
 
 

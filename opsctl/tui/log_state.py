@@ -48,6 +48,8 @@ def standing_rows(now: Standing) -> list[list[Piece]]:
         rows.append(_wrong(now, now.trouble))
     if now.behind >= timedelta(seconds=5):
         rows.append([(f"! behind by {ago(now.behind)}: more comes than can be read", "warn")])
+    if now.said:
+        rows.append([(now.said, "accent")])
     remarks = (*now.remarks, *(f"note: {note}" for note in now.notes))
     if remarks:
         rows.append([("; ".join(remarks), "dim")])
@@ -83,8 +85,6 @@ def _missing(now: Standing) -> list[Piece]:
         out.append(("  older ones come when you go up", "dim"))
     if now.skips:
         out.append((f"  {now.skipped:,} lines skipped", "warn"))
-    if now.said:
-        out.append((f"  {now.said}", "accent"))
     return out
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,12 +53,12 @@ class Flow:
         """Another question, or on with the same."""
         pane = self._pane
         if asked == self.asked and self.question is not None and self.stream is not None:
-            pane.run_worker(self._follow(self.stream), group="logs", exclusive=True)
+            pane.run_worker(partial(self._follow, self.stream), group="logs", exclusive=True)
             return
         if asked != self.asked:
             self.asked, self.question = asked, None
             self._at_once(asked)
-        pane.run_worker(self._open(asked), group="logs", exclusive=True)
+        pane.run_worker(partial(self._open, asked), group="logs", exclusive=True)
 
     def _at_once(self, asked: Asked) -> None:
         """Of the lines that are here, those that fit; the backend's answer takes their place."""
@@ -69,7 +70,7 @@ class Flow:
         if len(ring) <= HERE_AT_ONCE:
             self._pane.replace(Picked(ring, test))
         else:
-            self._pane.run_worker(self._sift(asked, ring, test), group="log-sift", exclusive=True)
+            self._pane.run_worker(partial(self._sift, asked, ring, test), group="log-sift", exclusive=True)
 
     def _local_test(self, asked: Asked) -> Test:
         ops = self._pane.ops
@@ -141,7 +142,7 @@ class Flow:
         if stream is None or not stream.has_older or self.question is None:
             return
         if not any(one.group == "logs-older" and not one.is_finished and one.node is pane for one in pane.workers):
-            pane.run_worker(self._older(stream), group="logs-older")
+            pane.run_worker(partial(self._older, stream), group="logs-older")
 
     async def _older(self, stream: Stream) -> None:
         await stream.older()
@@ -187,7 +188,7 @@ class Counts:
             return
         self._asked_columns = self._columns
         self._asked_at = asyncio.get_running_loop().time()
-        self._pane.run_worker(self._count(question), group="log-counts", exclusive=True)
+        self._pane.run_worker(partial(self._count, question), group="log-counts", exclusive=True)
 
     async def _count(self, question: Question) -> None:
         ops, query = self._pane.ops, question.query
@@ -252,7 +253,7 @@ class Patterns:
         """Mine the lines that are here now."""
         self.said = "grouping lines …"
         self._pane.query_one(PatternGrid).show(COLUMNS, ())
-        self._pane.run_worker(self._mine(), group="log-patterns", exclusive=True)
+        self._pane.run_worker(self._mine, group="log-patterns", exclusive=True)
 
     def close(self) -> None:
         """Nothing more is said of them."""

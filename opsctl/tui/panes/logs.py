@@ -180,6 +180,7 @@ class Logs(Pane):
         days = {local(record.at, utc=utc).toordinal() for record in (*newest[:1], *newest[-1:])}
         lines.restyle(
             utc=utc,
+            zone="UTC" if utc else f"{now:%z}",
             day=lines.look.day or bool(days - {now.toordinal()}),
             today=now.toordinal(),
             year=now.year,
@@ -222,9 +223,7 @@ class Logs(Pane):
         self.query_one("#log-chips", Rows).show([chip_row(self._filter, self.size.width)])
         self.query_one("#log-state", Rows).show(standing_rows(now))
         self.lines.restyle(stale=now.trouble is not None and now.trouble.whole)
-        empty = (
-            "" if now.opening or now.trouble is not None else "no line fits: severity, words or window are too narrow"
-        )
+        empty = "" if now.opening or now.trouble is not None else NONE_FITS
         if empty != self.lines.empty:
             self.lines.empty = empty
             self.lines.redraw()
@@ -253,8 +252,10 @@ class Logs(Pane):
         changes, self._matchers = focus_changes(found, self.spot)
         if self.over:
             self._lay_over("")
+        before = self.spot
         self.ops.look(**changes)
-        self.focus_on(self.spot)  # where only conditions of this screen changed
+        if self.spot == before:  # only conditions of this screen changed
+            self.focus_on(before)
 
     def action_drop_chip(self) -> None:
         """Without the condition that was added last."""

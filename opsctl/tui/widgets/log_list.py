@@ -233,7 +233,7 @@ class LogList(Lines):
 
     def see(self, index: int) -> None:
         """Scroll as little as it takes to show a line, wrapped or not."""
-        if not self.wrap:
+        if not self.wrap or not self.count:
             super().see(index)
             return
         top = round(self.scroll_offset.y)
