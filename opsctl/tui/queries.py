@@ -20,6 +20,7 @@ from opsctl.core.logs import LogCounts, LogField, LogPage, LogQuery
 from opsctl.core.signals import Failed, Matrix, Reading, Reason, Vector
 from opsctl.core.traces import Edge, Operation, Trace, TracePage
 from opsctl.errors import OpsctlError
+from opsctl.files.secrets import hide
 from opsctl.ports import Journal, Probe
 from opsctl.ports.traces import TraceQuery
 
@@ -165,6 +166,9 @@ class Queries:
                 return ask(self._composition, self._timeout)
             except OpsctlError as wrong:  # not configured, or a secret that cannot be read
                 return Failed(Reason.UNSUPPORTED, str(wrong), backend)
+            except Exception as wrong:  # noqa: BLE001  one answer is lost, the screen says so
+                said = hide(f"a bug in opsctl: {type(wrong).__name__}: {wrong}")
+                return Failed(Reason.MALFORMED, said, backend)
 
         reading = await self.ask(backend, (backend, key), once)
         if isinstance(reading, Failed):

@@ -32,9 +32,9 @@ async def hint_for(queries: Queries, reading: Reading[TracePage], name: str, wan
 
 
 def our_names(composition: Composition, names: Iterable[str]) -> list[str]:
-    """Names of the backend's as the catalogue has them, sorted."""
+    """Names of the backend's as the catalogue has them, sorted; spans without a service cannot be searched for."""
     known = names_by_selector(composition.catalogue, trace_kind(composition.context))
-    return sorted({known.get(name, name) for name in names})
+    return sorted({known.get(name, name) for name in names if name})
 
 
 def _few(names: Sequence[str]) -> str:

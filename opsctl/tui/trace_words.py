@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from opsctl.core.logs import LogPage, LogQuery
-from opsctl.core.signals import Absent, Failed, Measured, Reading
+from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 from opsctl.core.traces import Span, Trace, TracePage
 from opsctl.core.windows import format_duration
 from opsctl.insight.critical_path import critical_path
@@ -177,7 +177,8 @@ def missing_lines(trace_id: str, reading: Reading[Trace]) -> Iterator[Paragraph]
         return
     if isinstance(reading, Failed):
         yield ((f"✖ trace {trace_id}: {reading.backend}: {reading.message}", "fail"),)
-        yield (("it may be there all the same; ", "dim"), *_BACK)
+        there = "" if reading.reason is Reason.REJECTED else "it may be there all the same; "
+        yield ((there, "dim"), *_BACK)
 
 
 _BACK: tuple[Piece, ...] = (("R", "accent"), (" asks again, ", "dim"), ("esc", "accent"), (" goes back", "dim"))

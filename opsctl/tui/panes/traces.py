@@ -263,7 +263,7 @@ class Traces(Pane):
             return
         if self.view.trace_id != trace_id:
             return
-        if not self.spot.service:
+        if not self.spot.service and trace.root.service:
             self.ops.set_quietly(service=our_names(self.ops.composition, [trace.root.service])[0])
         self.view.show(tree, reading, span_id)
 

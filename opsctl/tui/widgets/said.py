@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from textual.strip import Strip
 from textual.widget import Widget
 
+from opsctl.tui.widgets.grid import fitted
 from opsctl.tui.widgets.header import strip_of
 from opsctl.tui.widgets.prose import Paragraph, wrapped
 
 
 class Said(Widget):
-    """At most `most` lines; nothing at all where nothing is said."""
+    """At most `most` lines, and a fifth of the terminal; nothing at all where nothing is said."""
 
     DEFAULT_CSS = "Said { height: 0; width: 1fr; }"
 
@@ -31,10 +32,13 @@ class Said(Widget):
 
     def _wrap(self) -> None:
         width = max(10, self.size.width or self.app.size.width)
+        most = min(self._most, max(1, self.app.size.height // 5))
         self._rows = [row for one in self._paragraphs for row in wrapped(one, width)]
-        left_out = len(self._rows) - self._most
+        left_out = len(self._rows) - most
         if left_out > 0:
-            self._rows[self._most - 1 :] = [(*self._rows[self._most - 1], (f" … (+{left_out} lines)", "dim"))]
+            more = f" (+{left_out} lines)"
+            last = fitted(list(self._rows[most - 1]), width - len(more), right=False)
+            self._rows[most - 1 :] = [(*last, (more, "dim"))]
         self.styles.height = len(self._rows)
         self.refresh()
 
