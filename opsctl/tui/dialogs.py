@@ -75,7 +75,7 @@ class Dialog(ModalScreen[Any]):
     ]
     DEFAULT_CSS = """
     Dialog .buttons { height: 1; align-horizontal: right; }
-    Dialog .buttons Button { margin-left: 2; }
+    Dialog .buttons Button { margin-left: 1; min-width: 10; }
     Dialog Input { height: 1; }
     Dialog .field { height: 1; }
     Dialog .field Static { width: 12; color: $secondary; }
@@ -150,6 +150,8 @@ class FormDialog(Dialog):
         """The first empty field is typed into."""
         self.query_one("#asked", Fitted).show(self._title)
         self._say("")
+        for field in self.query(Input):
+            field.cursor_position = 0  # the beginning says what it is
         empty = [one for one in self._fields if not one.value] or list(self._fields)
         self.query_one(f"#field-{empty[0].key}", Input).focus()
 

@@ -180,7 +180,7 @@ def _judged_from(one: ActiveAlert) -> list[Fact]:
         facts[-1] = (facts[-1][0], f"{facts[-1][1]}, asked at {at:%H:%M:%S}Z")
     if evidence.budget_problem:
         facts.append(("budget", f"not known: {evidence.budget_problem}"))
-    for asked in evidence.asked:
+    for asked in {(one.expression, one.at): one for one in evidence.asked}.values():
         facts += _asked(asked)
     facts += [("warning", text) for text in evidence.warnings]
     facts.append(("judged", f"at {evidence.at:%Y-%m-%d %H:%M:%S}Z: {verdict.headline}"))
@@ -197,19 +197,25 @@ def _window(one: WindowEvidence) -> str:
     return f"{percent(one.ratio)} bad ({events(one.bad)} of {events(one.total)}){line}"
 
 
+def _number_words(value: float) -> str:
+    """A whole number with its thousands apart, another one with six digits."""
+    whole = math.isfinite(value) and value == int(value) and abs(value) < 1e15
+    return f"{value:,.0f}" if whole else f"{value:.6g}"
+
+
 def _asked(one: Asked) -> list[Fact]:
     if one.result == "failed":
         came = f"failed: {one.message or one.reason or 'no answer'}"
     elif one.result == "absent":
         came = "absent: no series"
     elif one.value is not None:
-        came = f"{one.value:.6g}" if math.isfinite(one.value) else str(one.value)
+        came = _number_words(one.value)
     else:
         came = f"{one.elements} series"
     facts: list[Fact] = [("asked", one.expression), ("", f"→ {came}, {one.backend}")]
     for sample in one.samples[:_SERIES]:
         labels = ", ".join(f"{name}={text}" for name, text in sample.labels) or "{}"
-        facts.append(("", f"  {labels}: {sample.value:.6g}"))
+        facts.append(("", f"  {labels}: {_number_words(sample.value)}"))
     if len(one.samples) > _SERIES:
         facts.append(("", f"  and {len(one.samples) - _SERIES} more"))
     facts += [("", f"! {text}") for text in one.warnings]

@@ -15,7 +15,9 @@ from opsctl.views.why_not import WhyNot
 from opsctl.views.words import ago
 
 GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "resolved": "✔ resolved"}
+CAUSES = {"burn": "error budget", "rule": "alert rule", "no_data": "no data", "stale": "a backend is away"}
 ALL, MINE = "all", "mine"
+_TOLD = frozenset({"accepted", "visible", "acknowledged", "resolved"})
 _NOTES = ("note", "note queued", "note accepted", "note permanent", "note dead", "note never delivered")
 
 Fact = tuple[str, str]
@@ -88,7 +90,9 @@ def page_words(one: Incident, glance: Glance) -> str:
     seen = glance.words(one)
     if one.withheld and one.resolved is None and not seen:
         return "withheld"
-    return f"{sent}, {seen}" if seen else sent
+    if not seen:
+        return sent
+    return seen if one.delivery in _TOLD else f"{sent}, {seen}"
 
 
 def troubled(one: Incident, glance: Glance) -> bool:
@@ -104,7 +108,7 @@ def details(one: Incident, glance: Glance, taken: str, stopped: WhyNot | None, n
         ("incident", f"#{one.episode}, {state_words(one)}"),
         ("says", one.summary),
         ("service", f"{one.service or '-'}, team {one.team or 'unknown'}"),
-        ("rule", f"{one.rule_name} ({one.rule_uid}), {one.severity}, cause {one.cause.replace('_', ' ')}"),
+        ("rule", f"{one.rule_name} ({one.rule_uid}), {one.severity}, cause: {CAUSES.get(one.cause, one.cause)}"),
         ("opened", moment_words(one.opened, now)),
         ("acknowledged", _taken(one, taken, now)),
         ("resolved", f"{moment_words(one.resolved, now)}: {one.reason}" if one.resolved else ""),
