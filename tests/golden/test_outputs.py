@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from opsctl.cli import demo
-from opsctl.cli.frame import Frame
+from opsctl.cli.demo_world import story_stage
 from opsctl.cli.main import main
 
 HERE = Path(__file__).parent
@@ -97,7 +96,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     patch = pytest.MonkeyPatch()
     patch.setenv("TZ", "UTC")
     patch.setenv("COLUMNS", "100")
-    with demo._stage(folder, 7, Frame()) as stage:
+    with story_stage(folder, 7) as stage:
         stage.clock.step(timedelta(minutes=1))
         stage.platform.inject("promo-surge", stage.clock.now())
         for _ in range(5):

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from opsctl.adapters.journal import open_journal
-from opsctl.cli import demo
-from opsctl.cli.frame import Frame
+from opsctl.cli.demo_world import story_stage
 from opsctl.cli.main import main
 from opsctl.demo.clock import StoryClock
 from opsctl.ports import RunRecord
@@ -41,6 +40,6 @@ def test_vacuum_drops_what_is_old_and_keeps_the_rest(tmp_path: Path, capsys: pyt
 def test_nowhere_to_write(argv: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a journal a look keeps its verdict and says so; a run that had to page exits 5."""
     (tmp_path / "state").write_text("a file where the folder should be")
-    with demo._stage(tmp_path, 7, Frame()) as stage:
+    with story_stage(tmp_path, 7) as stage:
         assert main(argv, clock=stage.clock, compose_with=lambda _: stage.composition) == code
     assert "journal" in capsys.readouterr().err
