@@ -71,14 +71,14 @@ class Pace:
     @property
     def near(self) -> timedelta:
         """Read again each second: less where a page would not hold it."""
-        return min(NEAR, max(timedelta(seconds=0.2), self._holds(PAGE) - timedelta(seconds=EACH_SECONDS)))
+        return min(NEAR, max(timedelta(seconds=0.2), self._holds(PAGE * 0.9) - timedelta(seconds=EACH_SECONDS)))
 
     @property
     def late(self) -> timedelta:
         """Read again each LATE_EACH."""
         return min(OVERLAP, self._holds(PAGE * LATE_PAGES))
 
-    def _holds(self, lines: int) -> timedelta:
+    def _holds(self, lines: float) -> timedelta:
         return timedelta(seconds=lines / self.rate) if self.rate > 0.01 else OVERLAP
 
 
@@ -185,7 +185,7 @@ class Stream:
         fresh = self._tail.fresh(records)
         self.ring.append(fresh)
         if records:
-            self._last_at = records[-1].at
+            self._last_at = max(self._last_at, records[-1].at)  # late ones are no way back
         return len(fresh)
 
     def _end_pass(self) -> None:
