@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from opsctl.runner import Report
 
 READ_ONLY = "--read-only"
+LEAVE = timedelta(minutes=15)  # how long a person may change a protected context before they have to say so again
 _VERBS = {Acknowledge: "acknowledging", Resolve: "resolving", WriteNote: "a note on"}
 
 
@@ -96,7 +97,7 @@ class Desk:
         begun, until = allowed
         return until if begun <= self._acting.clock.now() < until else None  # a clock set back allows nothing more
 
-    def allow(self, length: timedelta) -> None:
+    def allow(self, length: timedelta = LEAVE) -> None:
         """Let a protected context be changed for so long, or no longer (0); Refused under --read-only."""
         if self._never:
             raise refusal(self._never, "lifting it")

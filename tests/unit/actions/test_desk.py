@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from opsctl.actions import (
 )
 from opsctl.errors import Refused, UsageError
 from tests.unit.actions.world import World, Yes, me
-from tests.unit.paging.world import LOST, REFUSED, T0, minutes
+from tests.unit.paging.world import LOST, REFUSED, T0, alert, cycle, minutes, run_record
 
 QUARTER = timedelta(minutes=15)
 
@@ -90,7 +91,7 @@ def test_a_protected_context_is_read_only_until_it_is_allowed_and_again_afterwar
     assert desk.read_only == "context prod is protected"
     with pytest.raises(Refused, match="context prod is protected"):
         desk.apply(Acknowledge(1))
-    desk.allow(QUARTER)
+    desk.allow()
     assert (desk.read_only, desk.writable_until) == ("", world.clock.now() + QUARTER)
     assert desk.apply(Acknowledge(1)).changed
     world.clock.sleep(QUARTER.total_seconds() - 1)
@@ -282,6 +283,45 @@ def test_two_at_once_both_happen_and_each_is_sent_once(world: World) -> None:
     assert sorted(world.pager.actions()) == ["acknowledge", "acknowledge", "note", "trigger", "trigger"]
     assert len({id(one) for one in world.pager.sent}) == 5
     assert "CHG-7" in world.silences()
+
+
+def test_actions_and_a_thread_that_runs_cycles_share_one_journal(world: World) -> None:
+    desk, journal, broken = world.new_desk(), world.journal(), []
+    stop = threading.Event()
+
+    def cycles() -> None:
+        try:
+            while not stop.is_set():
+                journal.commit(run_record(T0), (), cycle(T0, [alert("redeem")], fresh=("redeem",)))
+                journal.incidents(include_resolved=True)
+        except Exception as wrong:  # noqa: BLE001  an assertion in a thread is lost
+            broken.append(wrong)
+
+    thread = threading.Thread(target=cycles)
+    thread.start()
+    try:
+        for number in range(20):
+            assert desk.apply(WriteNote(1, f"line {number}")).problem == ""
+            desk.plan(Resolve(1))
+        assert desk.apply(Acknowledge(1)).changed
+    finally:
+        stop.set()
+        thread.join(20)
+    assert broken == []
+    notes = [one for one in journal.timeline(1) if one.kind == "note"]
+    assert len(notes) == world.pager.actions().count("note") == 20
+
+
+def test_a_sender_that_is_busy_elsewhere_leaves_the_event_to_the_next_run(world: World) -> None:
+    context = world.context
+    brief = replace(context, limits=replace(context.limits, send=timedelta(seconds=0.2)))
+    world.settings = replace(world.settings, contexts={"prod": brief})
+    with world.journal().lock("send", 1):
+        done = world.new_desk().apply(Acknowledge(1))
+    assert done.problem == "acknowledge of #1 is written down but did not reach pagerduty/money"
+    assert any("holds the send lock" in line for line in done.warnings)
+    assert world.new_desk().apply(WriteNote(1, "later")).problem == ""
+    assert world.pager.actions() == ["trigger", "trigger", "acknowledge", "note"]
 
 
 def test_a_run_asks_its_person_tells_each_step_and_its_id_first(world: World) -> None:
