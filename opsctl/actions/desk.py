@@ -53,7 +53,7 @@ def user() -> str:
 
 def refusal(why: str, what: str) -> Refused:
     """The one line that says why nothing may be changed, and what is not done."""
-    hint = "run it without that, or unset OPSCTL_READ_ONLY" if why == READ_ONLY else "it has to be allowed first"
+    hint = "run it without that, or unset OPSCTL_READ_ONLY" if why == READ_ONLY else None
     return Refused(f"read-only ({why}): not done: {what}", hint=hint)
 
 

@@ -77,6 +77,13 @@ def test_read_only_refuses_every_action_in_the_layer_and_nothing_is_written(worl
     assert (desk.read_only, desk.writable_until) == ("--read-only", None)
 
 
+def test_why_a_desk_is_read_only_is_said_in_its_own_words(world: World) -> None:
+    desk = world.new_desk(read_only="this is a recorded session")
+    with pytest.raises(Refused) as refused:
+        desk.apply(Acknowledge(1))
+    assert str(refused.value) == "read-only (this is a recorded session): not done: acknowledging #1"
+
+
 def test_read_only_plans_and_runs_what_changes_nothing(world: World) -> None:
     actions = every_action(world)
     desk = world.new_desk(read_only="--read-only")
