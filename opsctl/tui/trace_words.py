@@ -35,6 +35,7 @@ LOG_LINES = 100
 _AROUND = timedelta(minutes=5)
 _AROUND_US = 300_000_000
 _MOST_LINES = 1_000  # of one span's attributes
+_REASON = 240  # characters of why something is wrong
 _REQUEST = 300  # characters of a request's name in a list
 _LONGEST = 4_000  # characters of one line
 _TONES = {"FATAL": "fail", "ERROR": "fail", "WARN": "warn", "DEBUG": "dim", "TRACE": "dim"}
@@ -195,11 +196,11 @@ def trace_lines(tree: Tree, reading: Reading[Trace], *, legend: Iterable[Piece],
         (f"{_began(trace, utc=utc)}  ", "dim"),
         (counted(trace, of), "fail" if tree.errors else ""),
     )
-    yield (*legend, (tree.failure, "fail"))
+    yield (*legend, (shortened(tree.failure, _REASON), "fail"))
     if isinstance(reading, Failed):
         yield ((f"! partial: {reading.backend}: {reading.message}", "warn"),)
     notes = reading.notes if isinstance(reading, Measured) else ()
-    yield from (((f"! {text}", "warn"),) for text in (*notes, *tree.warnings))
+    yield from (((f"! {shortened(text, _REASON)}", "warn"),) for text in (*notes, *tree.warnings))
 
 
 def _began(trace: Trace, *, utc: bool) -> str:
@@ -216,7 +217,7 @@ def span_paragraphs(trace: Trace, span: Span, note: str = "") -> Iterator[Paragr
         yield ((note, "accent"),)
     why = failure_line(span)
     if why:
-        yield ((why, "fail"),)
+        yield ((shortened(why, _REASON), "fail"),)
     for number, line in enumerate(span_lines(trace, span, whole=False)):
         if number >= _MOST_LINES:
             yield (("… more of it: opsctl trace show ID --span ID", "dim"),)

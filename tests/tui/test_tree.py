@@ -114,7 +114,7 @@ def test_bar_and_ruler_are_to_scale() -> None:
     assert "".join(text for text, _ in drawn) == " " * 48 + "█" + " "
     assert ruler(500 * MS, 40) == "0         ╵125 ms   ╵250 ms       500 ms"
     assert ruler(0, 12) == "0       0 µs"
-    assert ruler(500 * MS, 3) == "0  "
+    assert ruler(500 * MS, 3) == "500"
 
 
 def test_traces_that_cannot_be_are_rows_all_the_same() -> None:

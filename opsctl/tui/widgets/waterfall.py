@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from opsctl.core.frozen import dataclass
-from opsctl.render.text import clean
+from opsctl.render.text import clean, shortened
 from opsctl.tui.tree import Tree
 from opsctl.tui.widgets.grid import fitted
 from opsctl.tui.widgets.lines import Lines, Piece
@@ -54,7 +54,8 @@ def label_pieces(tree: Tree, place: int, line: WaterfallLine, room: Room) -> lis
     if line.errors:
         out.append(("✖ ", "fail"))
     if not room.service and tree.enters(place):
-        out.append((f"{clean(line.service[:_NAME]) or '(no service)'} ", "dim"))
+        service = shortened(clean(line.service[:_NAME]), max(8, room.label // 3))
+        out.append((f"{service or '(no service)'} ", "dim"))
     tone = "fail" if line.errors else "strong" if line.path_us else ""
     out.append((clean(line.name[:_NAME]) or "(no name)", tone))
     if line.count > 1:
