@@ -19,7 +19,7 @@ from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
 from opsctl.core.traces import Span, Trace, TracePage, trace_of
 from opsctl.ports.traces import TraceQuery
 from opsctl.tui.app import OpsctlApp
-from opsctl.tui.focus import Focus
+from opsctl.tui.focus import Focus, Window
 from opsctl.tui.options import Options
 from opsctl.tui.panes.traces import Traces
 from tests.contract.trace_world import MS, span
@@ -341,6 +341,33 @@ def test_a_trace_set_elsewhere_opens_on_its_span_and_esc_shows_the_list(tmp_path
         assert (seen.app.spot.trace_id, seen.app.spot.span_id) == ("", "")
 
     look(tmp_path, what, service="shop", trace_id="c3", span_id=f"{3:016x}")
+
+
+def test_esc_in_a_trace_takes_back_a_change_of_time_first(tmp_path: Path) -> None:
+    async def what(seen: Seen) -> None:
+        await seen.reads("3 traces")
+        await seen.press("enter")
+        await seen.reads("3 spans of 2 services")
+        await seen.press("left_square_bracket")
+        assert seen.app.spot.window.end is not None
+        await seen.press("escape")
+        assert seen.app.spot.window.end is None
+        assert seen.app.spot.trace_id == f"{0xA1:032x}"
+        await seen.press("escape")
+        assert rows(await seen.reads("3 traces")) == ["40.0 ms", "900 ms ✖ 2", "300 ms"]
+
+    look(tmp_path, what, service="shop")
+
+
+def test_a_list_that_was_left_before_it_came_is_there_afterwards_also_in_the_past(tmp_path: Path) -> None:
+    async def what(seen: Seen) -> None:
+        seen.app.look(service="shop")
+        seen.app.look(trace_id="c3")
+        await seen.reads("3 spans of 2 services")
+        await seen.press("escape")
+        await seen.reads("3 traces, 1 with errors")
+
+    look(tmp_path, what, window=Window(timedelta(hours=1), AT - timedelta(seconds=1)))
 
 
 def line(number: int, span_id: int, message: str, severity: str = "INFO") -> LogRecord:

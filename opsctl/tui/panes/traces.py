@@ -163,7 +163,7 @@ class Traces(Pane):
     def _list(self) -> None:
         self._face("list")
         asked = (self.spot.service, self.spot.window, self.filter)
-        if asked != self._asked:
+        if asked != self._asked or self._reading is None:
             self._asked, self._page, self._reading = asked, None, None
             self.grid.empty = ""
             self.grid.show(COLUMNS, ())
@@ -238,14 +238,14 @@ class Traces(Pane):
 
     def _open(self, trace_id: str, span_id: str) -> None:
         self._face("trace")
-        if self.view.trace_id == trace_id:
+        if self.view.trace_id == trace_id and self.view.shown is not None:
             self.view.go(span_id)
         else:
             self._ask(trace_id, span_id)
 
     def _ask(self, trace_id: str, span_id: str) -> None:
         self.view.asking(trace_id)
-        self.run_worker(self._load(trace_id, span_id), group="traces", exclusive=True)
+        self.run_worker(self._load(trace_id, span_id), group="trace", exclusive=True)
 
     async def _load(self, trace_id: str, span_id: str) -> None:
         reading = await self.ops.queries.trace(trace_id)
@@ -277,7 +277,7 @@ class Traces(Pane):
         """The list; where one came from another screen, that is one more step back."""
         message.stop()
         places = self.ops._places
-        if places and places[-1].screen == "traces" and not places[-1].focus.trace_id:
+        if places and places[-1].screen == "traces":
             await self.ops.action_back()
             return
         self.ops.set_quietly(trace_id="", span_id="", subtree=False)
