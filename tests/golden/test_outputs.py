@@ -74,6 +74,8 @@ TEXTS = {
     ),
 }
 NOISE = (
+    (re.compile(r'"changed": "[^"]*"'), '"changed": "LATELY"'),  # at the local PagerDuty, on the wall's clock
+    (re.compile(r"\bQ[0-9A-F]{13}\b"), "QINCIDENT"),
     (re.compile(r'"took_seconds": [0-9.e-]+'), '"took_seconds": 0'),
     (re.compile(r"(queries), [0-9.]+ s\)"), r"\1, 0.00 s)"),
     (re.compile(r" seconds=[0-9.]+s"), " seconds=0.000s"),
