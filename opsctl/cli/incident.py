@@ -20,7 +20,7 @@ from opsctl.cli.confirming import DryRun, Yes, changing, confirm, tell
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.incident_history import timeline, why_not
 from opsctl.cli.incident_note import note
-from opsctl.cli.incident_seen import Offline, glance_at
+from opsctl.cli.incident_seen import Glance, Offline, glance_at
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
 from opsctl.errors import ExitCode, UsageError
 
