@@ -110,6 +110,8 @@ class Stream:
         self._pass_is_late = False
         self._pass_start = query.end
         self._pass_polls = 0
+        self._polled_at = query.end
+        self._floor = query.start  # lines before it are not read any more: they were counted as skipped
         self._last_at = query.end  # of the newest line that was read
         self._older_cursor = ""
         self._opened = query  # that the older cursor is of
@@ -139,6 +141,7 @@ class Stream:
         self.reached_start = not self._older_cursor and self.trouble is None
         self.ring.append(self._tail.fresh(records))
         self._follow_from(now)
+        self._polled_at = now
         self._last_at = records[-1].at if records else now
         self.started = True
 
@@ -153,7 +156,7 @@ class Stream:
             await self.open()
             return len(self.ring)
         before, new = self._now(), 0
-        since = (before - self._read_until).total_seconds()
+        since, self._polled_at = (before - self._polled_at).total_seconds(), before
         if not self._cursor:
             self._begin_pass(before)
         for _ in range(LATE_PAGES if self._pass_is_late else PAGES):
@@ -178,7 +181,7 @@ class Stream:
         self._pass_start = max(self._tail.start, self._read_until - back)
 
     def _pass_query(self) -> LogQuery:
-        start = max(self._pass_start, self.query.start)
+        start = max(self._pass_start, self._floor)
         return msgspec.structs.replace(self.query, start=start, end=self._pass_at + AHEAD)
 
     def _arrived(self, records: Sequence[LogRecord]) -> int:
@@ -220,7 +223,7 @@ class Stream:
                 [Gap(at=until, message=f"behind by {ago(behind)}: {many} skipped", id=f"gap {self.skips}")]
             )
         self.ring.append(fresh)
-        self._last_at = records[-1].at
+        self._last_at, self._floor = records[-1].at, until
         self._follow_from(now)
 
     async def _between(self, start: datetime, end: datetime) -> int | None:

@@ -6,9 +6,10 @@ Each asks through the question service in workers of the screen. Must never go o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,8 +22,6 @@ from opsctl.tui.log_question import Asked, Question, query_of, question_of
 from opsctl.tui.log_ring import Gap, Picked, Ring, Test, pick
 from opsctl.tui.log_rows import Lane, Piece, lane_pieces, lanes_of, step_floor
 from opsctl.tui.log_stream import PAGE, Stream
-from opsctl.tui.widgets.log_record import PatternGrid
-from opsctl.tui.widgets.rows import Rows
 from opsctl.views.log_filter import pattern_words
 from opsctl.views.logs import step_for, step_words
 from opsctl.views.words import clock_time
@@ -53,12 +52,12 @@ class Flow:
         """Another question, or on with the same."""
         pane = self._pane
         if asked == self.asked and self.question is not None and self.stream is not None:
-            pane.run_worker(partial(self._follow, self.stream), group="logs", exclusive=True)
+            pane.run_worker(_work(self._follow, self.stream), group="logs", exclusive=True)
             return
         if asked != self.asked:
             self.asked, self.question = asked, None
             self._at_once(asked)
-        pane.run_worker(partial(self._open, asked), group="logs", exclusive=True)
+        pane.run_worker(_work(self._open, asked), group="logs", exclusive=True)
 
     def _at_once(self, asked: Asked) -> None:
         """Of the lines that are here, those that fit; the backend's answer takes their place."""
@@ -70,7 +69,7 @@ class Flow:
         if len(ring) <= HERE_AT_ONCE:
             self._pane.replace(Picked(ring, test))
         else:
-            self._pane.run_worker(partial(self._sift, asked, ring, test), group="log-sift", exclusive=True)
+            self._pane.run_worker(_work(self._sift, asked, ring, test), group="log-sift", exclusive=True)
 
     def _local_test(self, asked: Asked) -> Test:
         ops = self._pane.ops
@@ -96,6 +95,7 @@ class Flow:
         pane, ops = self._pane, self._pane.ops
         question = await question_of(asked, ops.now, ops.composition.catalogue.services, ops.queries)
         stream = Stream(ops.queries, lambda: ops.now, question.query, live=question.live, ring=Ring())
+        stream.good_at = self.stream.good_at if self.stream is not None else None
         while True:
             await stream.open()
             self.stream = stream
@@ -142,7 +142,7 @@ class Flow:
         if stream is None or not stream.has_older or self.question is None:
             return
         if not any(one.group == "logs-older" and not one.is_finished and one.node is pane for one in pane.workers):
-            pane.run_worker(partial(self._older, stream), group="logs-older")
+            pane.run_worker(_work(self._older, stream), group="logs-older")
 
     async def _older(self, stream: Stream) -> None:
         await stream.older()
@@ -188,7 +188,7 @@ class Counts:
             return
         self._asked_columns = self._columns
         self._asked_at = asyncio.get_running_loop().time()
-        self._pane.run_worker(partial(self._count, question), group="log-counts", exclusive=True)
+        self._pane.run_worker(_work(self._count, question), group="log-counts", exclusive=True)
 
     async def _count(self, question: Question) -> None:
         ops, query = self._pane.ops, question.query
@@ -228,7 +228,7 @@ class Counts:
                 rows.append(self._axis())
         if self._problem:
             rows.append([(self._problem, "warn")])
-        pane.query_one("#log-bars", Rows).show(rows)
+        pane.bars.show(rows)
 
     def _axis(self) -> list[Piece]:
         assert self._span is not None
@@ -252,8 +252,9 @@ class Patterns:
     def open(self) -> None:
         """Mine the lines that are here now."""
         self.said = "grouping lines …"
-        self._pane.query_one(PatternGrid).show(COLUMNS, ())
-        self._pane.run_worker(self._mine, group="log-patterns", exclusive=True)
+        self._pane.grid.empty = "grouping lines …"
+        self._pane.grid.show(COLUMNS, ())
+        self._pane.run_worker(_work(self._mine), group="log-patterns", exclusive=True)
 
     def close(self) -> None:
         """Nothing more is said of them."""
@@ -265,9 +266,8 @@ class Patterns:
         records = picked.newest(len(picked))
         before, said = await self._before(records)
         mined = await asyncio.to_thread(mine, records, before)
-        grid = pane.query_one(PatternGrid)
-        grid.empty = "no line, no pattern"
-        grid.show(COLUMNS, rows_of(mined))
+        self._pane.grid.empty = "no line, no pattern"
+        self._pane.grid.show(COLUMNS, rows_of(mined))
         self.said = _mined_words(mined, said)
         pane.tell()
 
@@ -295,10 +295,15 @@ class Patterns:
 
     def follow(self) -> tuple[str, ...]:
         """The words of the pattern that the cursor is on."""
-        return pattern_words(self._pane.query_one(PatternGrid).key)
+        return pattern_words(self._pane.grid.key)
 
 
 def _mined_words(mined: Mined, said: str) -> str:
     count = len(mined.patterns)
     most = f" (the {SHOWN:,} most frequent)" if count > SHOWN else ""
     return f"{count:,} pattern{'' if count == 1 else 's'}{most} of {mined.lines:,} lines; {said}"
+
+
+def _work(work: Callable[..., Coroutine[Any, Any, None]], *given: Any) -> Any:
+    """For a worker: nothing is made that is not begun."""
+    return partial(work, *given)

@@ -55,18 +55,18 @@ class Logs(Pane):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._matchers: tuple[FieldMatcher, ...] = ()  # that only this screen has
+        # kept, not looked for: a worker may end when they are not mounted any more
+        self.chips, self.state, self.bars = Rows(id="log-chips"), Rows(id="log-state"), Rows(id="log-bars")
+        self.lines = LogList(id="log-list")
+        self.record_view = RecordView(id="log-record")
+        self.grid = PatternGrid(id="log-patterns", empty="no line, no pattern")
         self.flow = Flow(self)
         self.counts = Counts(self)
         self.patterns = Patterns(self)
 
     def compose(self) -> ComposeResult:
         """Conditions, what is going on, bars, lines; what lies over the lines."""
-        yield Rows(id="log-chips")
-        yield Rows(id="log-state")
-        yield Rows(id="log-bars")
-        yield LogList(id="log-list")
-        yield RecordView(id="log-record")
-        yield PatternGrid(id="log-patterns", empty="no line, no pattern")
+        yield from (self.chips, self.state, self.bars, self.lines, self.record_view, self.grid)
 
     def on_mount(self) -> None:
         """Only the lines, to begin with."""
@@ -75,31 +75,20 @@ class Logs(Pane):
 
     # -- parts
 
-    @property
-    def lines(self) -> LogList:
-        """The list."""
-        return self.query_one(LogList)
-
-    @property
-    def record_view(self) -> RecordView:
-        """The whole record."""
-        return self.query_one(RecordView)
-
     def _lay_over(self, what: str) -> None:
         """Show the record or the patterns in place of the lines, or the lines."""
-        shown = what or "log-list"
         if what != "log-patterns":
             self.patterns.close()
-        for name in ("log-list", "log-record", "log-patterns"):
-            self.query_one(f"#{name}").display = name == shown
-        if self.ops.pane is self:
-            self.query_one(f"#{shown}").focus()
-            self.ops.call_after_refresh(self.ops.show_hints)
+        for widget in (self.lines, self.record_view, self.grid):
+            widget.display = widget.id == (what or "log-list")
+            if widget.display and self.ops.pane is self:
+                widget.focus()
+                self.ops.call_after_refresh(self.ops.show_hints)
 
     @property
     def over(self) -> str:
         """What lies over the lines: `log-record`, `log-patterns` or nothing."""
-        return next((name for name in ("log-record", "log-patterns") if self.query_one(f"#{name}").display), "")
+        return next((one.id or "" for one in (self.record_view, self.grid) if one.display), "")
 
     def on_closed(self, event: Closed) -> None:
         """Back to the lines."""
@@ -220,8 +209,8 @@ class Logs(Pane):
         if not self.is_mounted or self.ops.pane is not self or self.flow.asked is None:
             return
         now = self.standing()
-        self.query_one("#log-chips", Rows).show([chip_row(self._filter, self.size.width)])
-        self.query_one("#log-state", Rows).show(standing_rows(now))
+        self.chips.show([chip_row(self._filter, self.size.width)])
+        self.state.show(standing_rows(now))
         self.lines.restyle(stale=now.trouble is not None and now.trouble.whole)
         empty = "" if now.opening or now.trouble is not None else NONE_FITS
         if empty != self.lines.empty:
@@ -374,7 +363,7 @@ class Logs(Pane):
     def export(self) -> list[list[str]]:
         """Every line that is here and fits; patterns or the record where they are on."""
         if self.over == "log-patterns":
-            return self.query_one(PatternGrid).as_text()
+            return self.grid.as_text()
         if self.over == "log-record":
             return self.record_view.as_text()
         rows = [["time", "severity", "service", "trace_id", "message"]]
@@ -390,7 +379,7 @@ class Logs(Pane):
             row = self.record_view.row
             return row.value if row is not None else ""
         if self.over == "log-patterns":
-            return self.query_one(PatternGrid).key
+            return self.grid.key
         record = self.lines.record
         return record.message if record is not None else ""
 
