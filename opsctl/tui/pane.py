@@ -55,6 +55,18 @@ class Pane(Widget):
     def paused(self, on: bool) -> None:
         """Nothing new is shown, or it is again."""
 
+    def busy(self) -> str:
+        """What leaving opsctl now would cut short, in a few words; ""."""
+        return ""
+
+    def notices(self) -> Sequence[str]:
+        """What somebody who looks at another screen has to know: it stands over that one."""
+        return ()
+
+    def left(self, seconds: float) -> Sequence[str]:
+        """The app is over: stop within so long, and say what is to be read in the terminal."""
+        return ()
+
     def offers(self) -> Sequence[Offer]:
         """What the leader key offers here, about what the cursor is on."""
         return ()

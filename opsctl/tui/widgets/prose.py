@@ -65,7 +65,8 @@ def wrapped(paragraph: Paragraph, width: int, indent: int = 2) -> list[Paragraph
                 word = word.lstrip(" ")
                 size = cell_len(word)
             while size > room > 0:  # longer than a whole row
-                first = chop_cells(word[:room], room)[0]  # no more than it takes: a word may be very long
+                # No more than it takes, since a word may be very long; and no less than one, however narrow it is.
+                first = next((part for part in chop_cells(word[:room], room) if part), word[:1])
                 rows[-1].append((first, tone))
                 rows.append([(" " * indent, "")])
                 word, size = word[len(first) :], size - cell_len(first)
