@@ -172,7 +172,7 @@ def note_words(text: str, who: str, *, cut: bool = False) -> str:
     from opsctl.core.events import NOTE_CHARACTERS
 
     words = text.encode("utf-8", "replace").decode().strip()
-    if not words:
+    if words in ("", "-"):  # a dash alone is stdin's name: no command could write it
         raise UsageError("the note is empty", hint="write TEXT, or - and the text on stdin")
     room = NOTE_CHARACTERS - len(f"{who}: ")
     if len(words) > room:

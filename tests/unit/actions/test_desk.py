@@ -198,6 +198,7 @@ def test_the_plan_of_a_run_names_each_write_what_it_changes_and_what_undoes_it(w
     [
         (Acknowledge(9), "no such incident: #9"),
         (WriteNote(1, "  "), "the note is empty"),
+        (WriteNote(1, "-"), "the note is empty"),
         (WriteNote(1, "x" * 2001), "at most 1,9"),
         (EndSilence("s-00000000"), "no such silence"),
         (StartRun("Sampel"), "did you mean Sample"),
