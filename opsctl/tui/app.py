@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import ContentSwitcher
 
@@ -74,7 +75,7 @@ class OpsctlApp(Shell):
         Binding("q", "leave", "back / quit", show=False, id="app.leave"),
         Binding("ctrl+c", "interrupt", "quit", show=False, priority=True, id="app.interrupt"),
         Binding("space", "pause", "pause", id="app.pause"),
-        Binding("slash", "filter", "filter", id="app.filter"),
+        Binding("slash", "filter", "filter", priority=True, id="app.filter"),
         Binding("x", "leader", "act …", id="app.leader"),
         Binding("f5,ctrl+r", "refresh_now", "refresh", show=False, id="app.refresh"),
     ]
@@ -131,6 +132,7 @@ class OpsctlApp(Shell):
 
     async def on_mount(self) -> None:
         """Begin."""
+        self.drawn_again()
         await self.open_screen(self.screen_name)
         self.run_worker(self._recall(), exit_on_error=False)
         self.feed.start(self._post)
@@ -342,9 +344,9 @@ class OpsctlApp(Shell):
         notices = tuple((f"! {said}", "warn") for pane in elsewhere for said in pane.notices())
         self.query_one(Banner).show((*notices, *banner(self.report, self.trouble, self.size.width)))
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
         """The frame says what fits."""
-        self.fit()
+        self.fit(event.size)
         self._tick()
         self.show_hints()
 

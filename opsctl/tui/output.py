@@ -61,7 +61,7 @@ class Output(ModalScreen[None]):
         Binding("colon", "again", "another command", show=False),
     ]
     DEFAULT_CSS = """
-    Output .dialog { width: 100%; max-width: 100%; height: 90%; }
+    Output #output { width: 100%; height: 90%; border: round $primary; background: $surface; padding: 0 1; }
     Output Printed { height: 1fr; }
     """
 
@@ -72,7 +72,7 @@ class Output(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The command, how it ended, what it printed."""
-        with Vertical(classes="dialog"):
+        with Vertical(id="output"):
             yield Said(id="command", most=2)
             yield Printed()
             yield Said(id="keys", most=1)

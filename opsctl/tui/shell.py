@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import Binding
+from textual.geometry import Size
+from textual.widgets import Input
 
 from opsctl.tui.terminal import Plainer, Terminal, gone, shows_ascii_only
 from opsctl.tui.widgets.bar import Bar
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from opsctl.tui.report import Report
     from opsctl.tui.typed import CommandLine, Grammar, Known, Typed
 
+_OPENS_LINE = frozenset({"command", "filter", "go_to_time"})
 WRITABLE = timedelta(minutes=15)
 BUG, HUNG_UP = 70, 129
 
@@ -38,10 +41,10 @@ class Shell(App[int], inherit_bindings=False):
     """What every screen of the board can do; returns the exit code."""
 
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("colon", "command", "command", id="app.command"),
+        Binding("colon", "command", "command", priority=True, id="app.command"),
         Binding("question_mark", "help", "keys", id="app.help"),
         Binding("ctrl+p", "palette", "palette", id="app.palette"),
-        Binding("t", "go_to_time", "go to a time", show=False, id="time.go-to"),
+        Binding("t", "go_to_time", "go to a time", show=False, priority=True, id="time.go-to"),
         Binding("y", "copy", "copy what the cursor is on", show=False, id="app.copy"),
         Binding("Y", "copy_command", "copy the equal command", show=False, id="app.copy-command"),
         Binding("o", "open_link", "open in a browser", show=False, id="app.open-link"),
@@ -77,6 +80,22 @@ class Shell(App[int], inherit_bindings=False):
         """A person's own keys."""
         if self.options.keys:
             self.set_keymap(dict(self.options.keys))
+
+    def drawn_again(self) -> None:
+        """After the process was stopped the terminal is empty."""
+        self.app_resume_signal.subscribe(self, lambda _: self._draw_all(), immediate=True)
+
+    def _draw_all(self) -> None:
+        for screen in self.screen_stack:
+            screen.refresh(layout=True)
+            for widget in screen.query("*"):
+                widget.refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What opens the input line comes first, so that what is typed ahead goes into it; not where one types."""
+        if action in _OPENS_LINE and (isinstance(self.focused, Input) or len(self.screen_stack) > 1):
+            return False
+        return super().check_action(action, parameters)
 
     # -- keys and palette
 
@@ -316,10 +335,10 @@ class Shell(App[int], inherit_bindings=False):
 
     # -- what is too small, and the end
 
-    def fit(self) -> None:
+    def fit(self, size: Size) -> None:
         """Say what is too small to be read."""
         for small in self.screen_stack[0].query(Small):
-            small.show(self.size)
+            small.show(size)
 
     def hung_up(self) -> bool:
         """Whether the terminal is gone; then this ends."""

@@ -46,7 +46,7 @@ class Bar(Input):
         self.value = text
         self.cursor_position = len(text)
         self.border_title = None
-        self.focus()
+        self.screen.set_focus(self)  # at once: the next key is typed into it
 
     def action_close(self) -> None:
         """Nothing is taken."""

@@ -27,8 +27,10 @@ class Small(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One of a few lines."""
+        """What is needed; on the last line how to leave."""
         size = self.size
-        text = f"{size.width}×{size.height} is too small: opsctl needs {WANTED}. q leaves."
+        text = f"{size.width} columns × {size.height} lines: opsctl needs {WANTED}"
         rows = wrapped(((text, "warn"),), max(1, size.width), indent=0)
+        if y == size.height - 1 and y >= len(rows):
+            rows = [*rows, *[()] * (y - len(rows)), (("q leaves", "dim"),)]
         return strip_of(rows[y] if y < len(rows) else (), size.width, self.app.theme, self.rich_style)
