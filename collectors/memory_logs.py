@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -30,6 +30,7 @@ from opsctl.core.logs import (
     value_of,
 )
 from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.core.traces import trace_id_of
 from opsctl.ports.metrics import Probe
 from opsctl.promql.errors import PromqlError, UnsupportedError
 from opsctl.series.log_matching import Test, tests_of
@@ -56,7 +57,9 @@ class MemoryLogs:
         self.name = name
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._keys: list[_Key] = []
+        self._keys: list[_Key] = []  # by time; so are those of each service and each trace
+        self._by_service: dict[str, list[_Key]] = defaultdict(list)
+        self._by_trace: dict[str, list[_Key]] = defaultdict(list)
         self._records: dict[_Key, LogRecord] = {}
         self._arrived = 0
         self._names: dict[str, None] = {}
@@ -65,15 +68,39 @@ class MemoryLogs:
     def add(self, records: Iterable[LogRecord]) -> None:
         """Keep them; beyond the capacity those of the earliest times go."""
         with self._lock:
-            for record in records:
-                self._arrived += 1
-                key = (record.at.timestamp(), self._arrived)
-                insort(self._keys, key)
-                self._records[key] = record if record.id else msgspec.structs.replace(record, id=str(self._arrived))
-                self._names |= dict.fromkeys(record.fields)
-            for key in self._keys[: max(0, len(self._keys) - self._capacity)]:
-                del self._records[key]
-            del self._keys[: max(0, len(self._keys) - self._capacity)]
+            fresh = sorted(self._numbered(records), key=lambda pair: pair[0])
+            self._records.update(fresh)
+            _merge(self._keys, [key for key, _ in fresh])
+            for places, names in ((self._by_service, "service"), (self._by_trace, "trace_id")):
+                grouped: dict[str, list[_Key]] = defaultdict(list)
+                for key, record in fresh:
+                    grouped[getattr(record, names)].append(key)
+                for name, keys in grouped.items():
+                    _merge(places[name], keys)
+            self._forget(len(self._keys) - self._capacity)
+
+    def _numbered(self, records: Iterable[LogRecord]) -> Iterator[tuple[_Key, LogRecord]]:
+        for record in records:
+            self._arrived += 1
+            named = record if record.id else msgspec.structs.replace(record, id=str(self._arrived))
+            self._names |= dict.fromkeys(record.fields)
+            yield (record.at.timestamp(), self._arrived), named
+
+    def _forget(self, count: int) -> None:
+        """The earliest go."""
+        if count <= 0:
+            return
+        gone = [self._records.pop(key) for key in self._keys[:count]]
+        last = self._keys[count - 1]
+        del self._keys[:count]
+        for places, names in (
+            (self._by_service, {record.service for record in gone}),
+            (self._by_trace, {record.trace_id for record in gone}),
+        ):
+            for name in names:
+                del places[name][: bisect_right(places[name], last)]
+                if not places[name]:
+                    del places[name]
 
     def search(
         self,
@@ -158,11 +185,23 @@ class MemoryLogs:
     def _fitting(self, query: LogQuery, oldest_first: bool) -> Iterator[tuple[_Key, LogRecord]]:
         tests = self._tests(query)
         with self._lock:
-            low = bisect_left(self._keys, (query.start.timestamp(), 0))
-            high = bisect_left(self._keys, (query.end.timestamp(), 0))
-            keys = self._keys[low:high]
-            pairs = [(key, self._records[key]) for key in (keys if oldest_first else reversed(keys))]
-        return ((key, record) for key, record in pairs if all(test(record) for test in tests))
+            keys = self._candidates(query)
+        for key in keys if oldest_first else reversed(keys):
+            record = self._records.get(key)  # None: it was forgotten meanwhile
+            if record is not None and all(test(record) for test in tests):
+                yield key, record
+
+    def _candidates(self, query: LogQuery) -> list[_Key]:
+        """The places, by time, of all records of that time that may fit: of one trace, of some services, or all."""
+        if query.trace_id:
+            lists = [self._by_trace.get(trace_id_of(query.trace_id), [])]
+        elif services := _services(query):
+            lists = [self._by_service.get(name, []) for name in services]
+        else:
+            lists = [self._keys]
+        low, high = (query.start.timestamp(), 0), (query.end.timestamp(), 0)
+        found = [key for keys in lists for key in keys[bisect_left(keys, low) : bisect_left(keys, high)]]
+        return sorted(found) if len(lists) > 1 else found
 
     def _tests(self, query: LogQuery) -> list[Test]:
         if query.query_string:
@@ -182,6 +221,20 @@ class MemoryLogs:
                 near = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
                 hint = f"; near it: {', '.join(near)}" if near else ""
                 raise _Refused(Reason.REJECTED, f"no field {field} in the mapping{hint}")
+
+
+def _merge(keys: list[_Key], fresh: list[_Key]) -> None:
+    """Both are sorted, and so is what comes out."""
+    late = bool(keys) and bool(fresh) and fresh[0] < keys[-1]
+    keys += fresh
+    if late:
+        keys.sort()
+
+
+def _services(query: LogQuery) -> frozenset[str]:
+    """The only services that fit; none where all may."""
+    exact = [one.value for one in query.matchers if (one.field, one.op) == ("service.name", "=") and one.value]
+    return frozenset(exact[:1] or query.services)
 
 
 def _place(cursor: str, oldest_first: bool) -> _Key:

@@ -18,6 +18,7 @@ from opsctl.ports import Probe
 from opsctl.ports.traces import TraceQuery, page_reading
 
 MAX_SPANS = 500_000
+_MINUTE_US = 60_000_000
 
 
 class MemoryTraceSource:
@@ -29,6 +30,7 @@ class MemoryTraceSource:
         self.name = name
         self._max_spans = max_spans
         self._traces: dict[str, Trace] = {}
+        self._places: dict[tuple[str, int], dict[str, None]] = {}  # ids by service and minute of its spans, as added
         self._spans = 0
         self._lock = threading.Lock()
         self._closed = False
@@ -37,12 +39,23 @@ class MemoryTraceSource:
         """Keep whole traces; one whose id is known replaces the one that was there."""
         with self._lock:
             for trace in traces:
-                before = self._traces.pop(trace.trace_id, None)
-                self._spans += len(trace.spans) - (len(before.spans) if before else 0)
+                self._forget(trace.trace_id)
                 self._traces[trace.trace_id] = trace
+                self._spans += len(trace.spans)
+                for place in _places(trace):
+                    self._places.setdefault(place, {})[trace.trace_id] = None
             while self._spans > self._max_spans and len(self._traces) > 1:
-                oldest = self._traces.pop(next(iter(self._traces)))
-                self._spans -= len(oldest.spans)
+                self._forget(next(iter(self._traces)))
+
+    def _forget(self, trace_id: str) -> None:
+        trace = self._traces.pop(trace_id, None)
+        if trace is None:
+            return
+        self._spans -= len(trace.spans)
+        for place in _places(trace):
+            del self._places[place][trace_id]
+            if not self._places[place]:
+                del self._places[place]
 
     def services(self, timeout_seconds: float) -> Reading[tuple[str, ...]]:
         """Every service that it has spans of, sorted."""
@@ -68,7 +81,7 @@ class MemoryTraceSource:
             return late
         if query.end < query.start:
             return Failed(Reason.REJECTED, "the end of a search must not be before its start", self.name)
-        traces = self._kept()
+        traces = self._of(query)
         took = time.monotonic() - begun
         return page_reading(query, traces, truncated=False, backend=self.name, took_seconds=took)
 
@@ -111,6 +124,19 @@ class MemoryTraceSource:
         """Answer no more."""
         self._closed = True
 
+    def _of(self, query: TraceQuery) -> list[Trace]:
+        """Every trace with a span of the service in the minutes that are asked for."""
+        minutes = range(query.start_us // _MINUTE_US, query.end_us // _MINUTE_US + 1)
+        with self._lock:
+            if len(minutes) > len(self._places):
+                places = [place for place in self._places if place[0] == query.service and place[1] in minutes]
+            else:
+                places = [(query.service, minute) for minute in minutes]
+            found: dict[str, None] = {}
+            for place in places:
+                found |= self._places.get(place, {})
+            return [self._traces[name] for name in found]
+
     def _kept(self) -> list[Trace]:
         with self._lock:
             return list(self._traces.values())
@@ -123,6 +149,10 @@ class MemoryTraceSource:
     def _all(self, found: Any, begun: float) -> Reading[Any]:
         took = time.monotonic() - begun
         return Measured(found, self.name, took) if found else Absent(self.name, took)
+
+
+def _places(trace: Trace) -> set[tuple[str, int]]:
+    return {(span.service, span.start_us // _MINUTE_US) for span in trace.spans}
 
 
 def _count(trace: Trace, counts: dict[tuple[str, str], list[int]]) -> None:
