@@ -6,7 +6,7 @@ Pure: no textual. Must never say of a search that failed or came in part that th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,7 +32,6 @@ Paragraph = tuple[Piece, ...]
 SCOPES = ("span", "subtree", "trace")
 """Whose log lines stand beside a waterfall."""
 LOG_LINES = 100
-_AROUND = timedelta(minutes=5)
 _AROUND_US = 300_000_000
 _MOST_LINES = 1_000  # of one span's attributes
 _REASON = 240  # characters of why something is wrong
@@ -97,11 +96,13 @@ def services_lines(reading: Reading[tuple[str, ...]], shown: int, known: int) ->
     """What came of asking which services have spans; `shown` of the `known` ones fit the filter."""
     if isinstance(reading, Failed):
         yield ((f"{'!' if known else '✖'} {reading.backend}: {reading.message}", "warn" if known else "fail"),)
+        yield (("it is asked again every 15 s; ", "dim"), ("R", "accent"), (" asks now", "dim"))
     if isinstance(reading, Absent):
         yield ((f"{reading.backend} has no spans of any service", "warn"),)
     if known:
         count = f"{known}" if shown == known else f"{shown} of {known}"
-        yield ((f"{count} services have spans; choose one: its traces, each with its critical path", "strong"),)
+        have = "service has spans" if count == "1" else "services have spans"
+        yield ((f"{count} {have}; choose one: its traces, each with its critical path", "strong"),)
 
 
 def mostly(trace: Trace) -> str:
@@ -150,17 +151,6 @@ def search_command(service: str, flags: Sequence[str], window: Window, limit: in
 
 def _typed(at: datetime) -> str:
     return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
-
-
-def window_around(trace: Trace, window: Window, now: datetime) -> Window:
-    """The window where it holds the trace, else one that does; lines may come late."""
-    if not trace.shape.dated:
-        return window
-    start, end = moment_of(trace.start_us), moment_of(trace.start_us + trace.duration_us)
-    first, last = window.bounds(now)
-    if first <= start and end <= last:
-        return window
-    return Window(max(end - start, timedelta(0)) + 2 * _AROUND, end + _AROUND)
 
 
 def kept(reading: Reading[Any]) -> Any:

@@ -232,6 +232,19 @@ def test_without_a_service_those_with_spans_can_be_chosen(tmp_path: Path) -> Non
     look(tmp_path, what)
 
 
+def test_services_that_could_not_be_asked_for_are_asked_for_again(tmp_path: Path) -> None:
+    source = Scripted(known=Failed(Reason.UNREACHABLE, "connection refused", "scripted"))
+
+    async def what(seen: Seen) -> None:
+        await seen.reads("✖ scripted: connection refused", "R asks now")
+        source.known = Measured(("shop",), "scripted")
+        seen.pane._asked_at = float("-inf")
+        seen.pane._poll()
+        await seen.reads("1 service has spans")
+
+    look(tmp_path, what, source=source)
+
+
 def test_it_says_so_where_a_search_failed_came_in_part_or_was_cut(tmp_path: Path) -> None:
     source = Scripted(found=Failed(Reason.DEADLINE, "not back within 10 s", "scripted"))
 
@@ -420,7 +433,7 @@ def test_d_goes_to_the_logs_of_the_subtree_and_capital_d_to_those_of_the_trace(t
         assert name == "logs"
         assert (below["trace_id"], below["span_id"], below["subtree"]) == (f"{0xB2:032x}", f"{2:016x}", True)
         assert (whole["trace_id"], whole["span_id"], whole["subtree"]) == (f"{0xB2:032x}", "", False)
-        assert below["window"] == seen.app.spot.window
+        assert below["errors_only"] is False  # every line of a span that failed
 
     look(tmp_path, what, service="shop", trace_id="b2", errors_only=True)
 

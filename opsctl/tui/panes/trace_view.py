@@ -53,7 +53,7 @@ class TraceView(Widget):
     TraceView #trace-body { height: 1fr; layout: vertical; }
     TraceView.wide #trace-body { layout: horizontal; }
     TraceView #trace-side { height: 45%; width: 1fr; }
-    TraceView.wide #trace-side { height: 1fr; width: 40%; border-left: solid $panel; padding-left: 1; }
+    TraceView.wide #trace-side { height: 1fr; width: 40%; border-left: solid $secondary 50%; padding-left: 1; }
     TraceView WaterfallLines { height: 1fr; width: 1fr; }
     """
     BINDINGS: ClassVar[list[Any]] = [

@@ -29,15 +29,12 @@ from opsctl.tui.trace_words import (
     search_command,
     search_lines,
     services_lines,
-    sorted_traces,
-    trace_cells,
     ui_link,
-    window_around,
 )
 from opsctl.tui.tree import Tree
-from opsctl.tui.widgets.grid import Column, Grid, Row
 from opsctl.tui.widgets.lines import Lines
 from opsctl.tui.widgets.said import Said
+from opsctl.tui.widgets.trace_list import TraceList, trace_rows
 from opsctl.tui.widgets.waterfall import as_text
 from opsctl.views.services import name_in_traces
 from opsctl.views.words import ago
@@ -45,16 +42,6 @@ from opsctl.views.words import ago
 AGAIN_SECONDS = 15.0
 """So old is a search before it is made again, while it is seen, live and not paused."""
 LOOK_SECONDS = 1.0
-COLUMNS = (
-    Column("start", "start"),
-    Column("took", "took", right=True),
-    Column("spans", "spans", right=True, priority=2),
-    Column("errors", "errors"),
-    Column("request", "request", grow=True, least=16),
-    Column("path", "critical path", most=22, priority=1),
-    Column("trace", "trace", most=32, priority=3),
-)
-SERVICES = (Column("service", "service", grow=True, least=20),)
 _LIST = frozenset({"sort", "reverse", "errors_only", "choose"})
 _Asked = tuple[str, Window, TraceFilter]
 
@@ -77,6 +64,7 @@ class Traces(Pane):
         self.mode = "services"
         self._filters: dict[str, TraceFilter] = {}  # by service, without `error`: that is the focus's
         self._service_words = ""
+        self._unanswered = False  # which services there are
         self._sort, self._reverse = "time", False
         self._asked: _Asked | None = None  # what was searched for last
         self._asked_at = 0.0
@@ -88,7 +76,7 @@ class Traces(Pane):
     def compose(self) -> ComposeResult:
         """Both faces; one is seen."""
         yield Said(id="traces-head", most=6)
-        yield Grid(id="traces-grid")
+        yield TraceList(id="traces-grid")
         yield TraceView(id="trace-view")
 
     def on_mount(self) -> None:
@@ -102,9 +90,9 @@ class Traces(Pane):
         return self.query_one(TraceView)
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> TraceList:
         """The face for many."""
-        return self.query_one("#traces-grid", Grid)
+        return self.query_one(TraceList)
 
     def _head(self, lines: Any) -> None:
         self.query_one("#traces-head", Said).show(lines)
@@ -119,6 +107,7 @@ class Traces(Pane):
             self._list()
         else:
             self._face("services")
+            self._note_asked()
             self.run_worker(self._load_services(), group="traces", exclusive=True)
 
     def _face(self, mode: str) -> None:
@@ -143,14 +132,16 @@ class Traces(Pane):
     # -- services
 
     async def _load_services(self) -> None:
-        self._head([(("asking for services …", "dim"),)])
+        if not self._unanswered:
+            self._head([(("asking for services …", "dim"),)])
         reading = await self.ops.queries.trace_services()
         if self.mode != "services":
             return
+        self._unanswered = isinstance(reading, Failed)
         names = our_names(self.ops.composition, kept(reading) or ())
         shown = [name for name in names if self._service_words in name.lower()]
         self.grid.empty = ""
-        self.grid.show(SERVICES, [Row(name, (shortened(name, 300),)) for name in shown])
+        self.grid.show_services(shown)
         self._head(services_lines(reading, len(shown), len(names)))
 
     # -- the list
@@ -166,7 +157,7 @@ class Traces(Pane):
         if asked != self._asked or self._reading is None:
             self._asked, self._page, self._reading = asked, None, None
             self.grid.empty = ""
-            self.grid.show(COLUMNS, ())
+            self.grid.show_traces(())
             self._head([((f"asking for traces of {self._what()} …", "dim"),)])
             self._search()
         else:
@@ -175,12 +166,18 @@ class Traces(Pane):
     def _poll(self) -> None:
         """Search again where that is due."""
         due = asyncio.get_running_loop().time() - self._asked_at >= AGAIN_SECONDS
-        seen = self.ops.pane is self and self.mode == "list"
-        if due and seen and self.spot.window.live and not self.ops.on_hold:
+        if not due or self.ops.pane is not self or self.ops.on_hold:
+            return
+        if self.mode == "list" and self.spot.window.live:
             self._search()
+        elif self.mode == "services" and self._unanswered:
+            self.focus_on(self.spot)
+
+    def _note_asked(self) -> None:
+        self._asked_at = asyncio.get_running_loop().time()
 
     def _search(self) -> None:
-        self._asked_at = asyncio.get_running_loop().time()
+        self._note_asked()
         self.run_worker(self._searched(), group="traces", exclusive=True)
 
     async def _searched(self) -> None:
@@ -205,20 +202,16 @@ class Traces(Pane):
         return shortened(f"{service} {wanted.text}".strip(), 200)
 
     async def _show(self) -> None:
-        """Rows of the page that is there; sorting and counting where that stalls nobody."""
+        """Rows of the page that is there; made where that stalls nobody."""
         reading, page, when = self._reading, self._page, self._when
         if reading is None or when is None:
             return
         utc, now = self.ops.options.utc, self.ops.now
         old = isinstance(reading, Failed) and page is not None and reading.partial is None
         sort, reverse = self._sort, self._reverse
-
-        def rows() -> list[Row]:
-            traces = sorted_traces(page.traces if page is not None else (), sort, reverse=reverse)
-            return [Row(key, cells, "stale" if old else "") for key, cells in trace_cells(traces, now, utc=utc)]
-
-        made = await asyncio.to_thread(rows)
-        if reading is not self._reading or self.mode == "services":
+        traces = page.traces if page is not None else ()
+        made = await asyncio.to_thread(trace_rows, traces, now, by=sort, reverse=reverse, old=old, utc=utc)
+        if reading is not self._reading or (sort, reverse) != (self._sort, self._reverse) or self.mode == "services":
             return
         lines = list(
             search_lines(
@@ -232,7 +225,7 @@ class Traces(Pane):
         if old:
             lines.append(((f"these are of {between(*when, utc=utc)}, ~{ago(now - when[1])} old", "stale"),))
         self._head(lines)
-        self.grid.show(COLUMNS, made)
+        self.grid.show_traces(made)
 
     # -- one trace
 
@@ -336,7 +329,6 @@ class Traces(Pane):
             span_id=span_id if below else "",
             subtree=below and bool(span_id),
             errors_only=False,
-            window=window_around(trace, self.spot.window, self.ops.now),
         )
 
     def _chosen(self) -> tuple[Trace | None, str]:
