@@ -18,6 +18,7 @@ from opsctl.tui import log_stream
 from opsctl.tui.app import OpsctlApp
 from opsctl.tui.focus import Window
 from opsctl.tui.options import Options
+from opsctl.tui.panes.log_parts import Flow
 from opsctl.tui.panes.logs import Logs
 from tests.tui.hand import HandClock, hand_app, screen_text, until
 from tests.tui.reports import AT
@@ -91,11 +92,14 @@ class Board:
         await self.pilot.pause()
 
     async def sees(self, *words: str, seconds: float = 10.0) -> None:
-        await until(lambda: all(word in self.text for word in words), f"{words} on\n{self.text}", seconds)
+        try:
+            await until(lambda: all(word in self.text for word in words), "words", seconds)
+        except AssertionError:
+            raise AssertionError(f"not all of {words} on\n{self.text}") from None
         await self.pilot.pause()
 
     async def sees_no(self, word: str) -> None:
-        await until(lambda: word not in self.text, f"no {word} on\n{self.text}")
+        await until(lambda: word not in self.text, f"no {word} any more")
 
     async def type(self, text: str) -> None:
         await self.press("slash")
@@ -229,6 +233,7 @@ def test_a_backend_that_dies_leaves_the_lines_with_their_age_and_goes_on_when_it
         away = Failed[Any](Reason.DEADLINE, "no answer within 10s", "memory")
         answers = board.source.search
         board.source.search = lambda *_, **__: away
+        await board.sees("✖ no answer within 10s")
         board.clock.at += timedelta(seconds=45)
         await board.sees("✖ no answer within 10s; the lines are 45s old", "order 319")
         assert board.pane.lines.look.stale
@@ -400,3 +405,59 @@ def test_words_of_other_screens_are_not_on_this_one(tmp_path: Path, size: tuple[
             assert word not in board.text
 
     on(tmp_path, story, size=size, theme=theme)
+
+
+def test_more_than_the_ring_holds_is_counted_as_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flow, "capacity", 200)
+
+    async def story(board: Board) -> None:
+        await board.sees("200 lines", "120 older lines dropped", "order 319")
+        await board.press("k")
+        reading = board.pane.lines.record
+        board.come(*(line(number) for number in range(1_001, 1_051)))
+        await board.sees("170 older lines dropped")
+        assert board.pane.lines.record is reading
+
+    on(tmp_path, story)
+
+
+def test_many_lines_that_are_here_are_sifted_beside_the_screen(tmp_path: Path) -> None:
+    async def story(board: Board) -> None:
+        await board.sees("1,000 lines")
+        for _ in range(20):
+            await board.pane.flow.stream.older()  # type: ignore[union-attr]
+        await board.sees("12,000 lines")
+        away = Failed[Any](Reason.UNREACHABLE, "connection refused", "memory")
+        board.source.search = lambda *_, **__: away
+        await board.type("11999")
+        await board.sees("[11999]", "order 11999 accepted", "1 line")
+
+    on(tmp_path, story, [line(number, at=AT - timedelta(seconds=(12_000 - number) / 10)) for number in range(12_000)])
+
+
+def test_counts_that_fail_are_said_and_the_lines_stay(tmp_path: Path) -> None:
+    async def story(board: Board) -> None:
+        await board.sees("order 319", "no counts over time: no field log.level")
+
+    def refused(*_: Any) -> Failed[Any]:
+        return Failed(Reason.REJECTED, "no field log.level in the mapping", "memory")
+
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patched:
+        patched.setattr("collectors.memory_logs.MemoryLogs.count", refused)
+        on(tmp_path, story)
+
+
+def test_a_hidden_screen_asks_nothing_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def story(board: Board) -> None:
+        await board.sees("▸ following", "order 319")
+        await board.press("1")
+        await board.pilot.pause(0.1)
+        asked = board.app.queries.use()["logs"].asked
+        board.come(line(1_001, "while away"))
+        await board.pilot.pause(0.2)
+        assert board.app.queries.use()["logs"].asked == asked
+        await board.press("6")
+        await board.sees("while away", "321 lines")
+
+    on(tmp_path, story)

@@ -19,7 +19,7 @@ from opsctl.promql.errors import PromqlError
 from opsctl.series.log_matching import tests_of
 from opsctl.tui.log_patterns import BEFORE_PAGES, COLUMNS, SHOWN, Mined, mine, rows_of
 from opsctl.tui.log_question import Asked, Question, query_of, question_of
-from opsctl.tui.log_ring import Gap, Picked, Ring, Test, pick
+from opsctl.tui.log_ring import CAPACITY, Gap, Picked, Ring, Test, pick
 from opsctl.tui.log_rows import Lane, Piece, lane_pieces, lanes_of, step_floor
 from opsctl.tui.log_stream import PAGE, Stream
 from opsctl.views.log_filter import pattern_words
@@ -41,6 +41,8 @@ HOUR = timedelta(hours=1)
 
 class Flow:
     """What is asked, the stream of its lines, and older ones."""
+
+    capacity = CAPACITY  # lines that are kept
 
     def __init__(self, pane: Logs) -> None:
         self._pane = pane
@@ -94,7 +96,7 @@ class Flow:
         """Ask until the first answer is here, then follow."""
         pane, ops = self._pane, self._pane.ops
         question = await question_of(asked, ops.now, ops.composition.catalogue.services, ops.queries)
-        stream = Stream(ops.queries, lambda: ops.now, question.query, live=question.live, ring=Ring())
+        stream = Stream(ops.queries, lambda: ops.now, question.query, live=question.live, ring=Ring(self.capacity))
         stream.good_at = self.stream.good_at if self.stream is not None else None
         while True:
             await stream.open()
