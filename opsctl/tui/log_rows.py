@@ -169,7 +169,7 @@ def wrapped_rows(record: LogRecord, look: Look, width: int, most: int) -> list[l
     clipped = record.message[: room * most + 1]
     rows = [row for line in clipped.splitlines()[: most + 1] or [""] for row in wrapped(clean(line), room)]
     if len(rows) > most or len(record.message) > len(clipped):
-        rows = [*rows[: most - 1], "… enter shows the whole message"]
+        rows = [*rows[: most - 1], fitted("… enter shows the whole message", room).rstrip()]
     tone = "stale" if look.stale else _message_tone(record)
     lead: Piece = (" " * look.before, "")
     return [[*(head if not at else [lead]), *marked(row, look.phrases, tone)] for at, row in enumerate(rows)]
