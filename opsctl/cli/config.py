@@ -103,6 +103,10 @@ def validate(
     errors: list[OpsctlError] = []
     settings = _try(lambda: _settings(run, file), errors)
     counts, notes = _read_files(settings.chosen, errors) if settings else ({}, ())
+    if settings is not None and settings.board.keys:
+        from opsctl.tui.keys import check_keys  # which ids there are, only the board knows
+
+        _try(lambda: check_keys(settings.board.keys), errors)
     if json:
         context = settings.chosen.name if settings else None
         lines = [_error_body(error) for error in errors]

@@ -5,13 +5,14 @@ Made from the classes' own BINDINGS, so that nothing can be listed which is not 
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from textual.binding import Binding
-from textual.keys import key_to_character
+from textual.keys import _character_to_key
 
 from opsctl.core.frozen import dataclass
 from opsctl.errors import ConfigError, ConfigErrors
@@ -64,20 +65,16 @@ def _keys(owner: type, where: str) -> Iterator[Key]:
             yield Key(one.id, tuple(key.strip() for key in one.key.split(",")), one.description, place)
 
 
+_CHARACTERS = {_character_to_key(ch): ch for ch in string.punctuation}
+
+
 def written(key: str) -> str:
     """A key as a person writes it: `[` for left_square_bracket."""
-    if key in {"minus", "plus"}:
-        return "-" if key == "minus" else "+"
-    if key in {"space", "enter", "escape", "tab", "backspace", "delete"}:
-        return key
-    character = key_to_character(key)
-    return character if character is not None and character.isprintable() and not character.isspace() else key
+    return _CHARACTERS.get(key, key)
 
 
 def named(keys: str) -> tuple[str, ...]:
     """Keys as a person writes them in Textual's names."""
-    from textual.keys import _character_to_key
-
     return tuple(_character_to_key(one.strip()) if len(one.strip()) == 1 else one.strip() for one in keys.split(","))
 
 
