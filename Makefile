@@ -1,7 +1,7 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real test check soak bench servers promqltest wheel clean
+.PHONY: help demo demo-tui demo-real test check soak bench servers promqltest wheel clean
 VENV := .venv
 BIN := $(VENV)/bin
 FAULT ?= promo-surge
@@ -16,6 +16,9 @@ help: ## list the targets
 
 demo: $(VENV)/run.stamp ## the whole main job on an embedded platform: FAULT=name SEED=n
 	@$(BIN)/opsctl demo --fault '$(FAULT)' --seed '$(SEED)'
+
+demo-tui: $(VENV)/run.stamp ## the board on that platform, with a fault under way: FAULT=name SEED=n
+	@$(BIN)/opsctl demo --tui --fault '$(FAULT)' --seed '$(SEED)'
 
 demo-real: $(VENV)/dev.stamp ## the same on a real Prometheus, Jaeger and Elasticsearch: FAULT=name STAY=1 leaves them up
 	@STAY='$(STAY)' $(BIN)/python -m tests.demo_real --fault '$(FAULT)' --seed '$(SEED)'

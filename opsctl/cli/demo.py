@@ -48,10 +48,25 @@ def demo(
     port: int = typer.Option(
         0, "--port", min=0, max=65535, help="With --live: of /metrics on loopback; 0: a free one."
     ),
+    tui: bool = typer.Option(
+        False, "--tui", help="No story: open the board on the platform, with the fault under way."
+    ),
+    speed: float | None = typer.Option(
+        None,
+        "--speed",
+        min=1,
+        max=60,
+        metavar="N",
+        help="With --tui: so many times as fast as the wall; 10 if not said.",
+    ),
 ) -> None:
     """Show the whole main job on an embedded platform: healthy, it breaks, the verdict, paged, runbook and resolved."""
     from opsctl.demo.faults import FAULTS
 
+    if live and tui:
+        raise UsageError("--live and --tui contradict each other")
+    if speed is not None and not tui:
+        raise UsageError("--speed needs --tui")
     if live:
         from opsctl.cli.confirming import changing
         from opsctl.cli.demo_live import run_live
@@ -65,6 +80,11 @@ def demo(
     if fault not in FAULTS:
         raise UsageError(f"no fault {fault}: expected one of {', '.join(FAULTS)}")
     run = frame()
+    if tui:
+        from opsctl.cli.demo_tui import SPEED, run_board
+
+        run_board(run, fault, seed, speed or SPEED)
+        return
     from opsctl.cli.demo_world import story_stage
 
     with tempfile.TemporaryDirectory(prefix="opsctl-demo-") as folder, story_stage(Path(folder), seed) as stage:

@@ -41,7 +41,7 @@ REST_TOKEN = "rest-token-of-the-demo"
 FROM = "ana@example.com"  # a person whom the local PagerDuty knows
 ADMIN_VARIABLE = "OPSCTL_ADMIN_URL"  # where the bundled runbooks take the address of the admin API from
 STORY_RULES = ("bundled:slo", "bundled:platform")
-WORLD_RULES = (*STORY_RULES, "bundled:logs")
+WORLD_RULES = (*STORY_RULES, "bundled:logs")  # those of traces take a second a cycle in this process: the board waits
 
 DEPLOYED_BEFORE = timedelta(minutes=7)  # the fault
 AFTERWARDS = timedelta(minutes=3)  # the world is opened so long after the first page
