@@ -199,7 +199,7 @@ class Fit:
 
 
 def fit(book: Runbook, open_: Sequence[Happening], looked: Looked) -> Fit:
-    """How a runbook fits: the incident looked at, the alert, the service, any open incident, nothing."""
+    """How a runbook fits: the incident looked at, the alert, the service (called for first), any incident, nothing."""
     calling = [one for one in open_ if one.calls_for(book)]
     for one in calling:
         if one.episode == looked.incident:
@@ -207,12 +207,13 @@ def fit(book: Runbook, open_: Sequence[Happening], looked: Looked) -> Fit:
     for one in calling:
         if looked.rule_uid and one.rule_uid == looked.rule_uid:
             return Fit(1, f"for {one.alert}")
-    if looked.service and looked.service in book.services:
-        return Fit(2, f"for {looked.service}")
+    about = bool(looked.service) and looked.service in book.services
+    if about:
+        return Fit(2 if calling else 3, f"for {looked.service}")
     if calling:
         newest = max(calling, key=lambda one: (one.opened, one.episode))
-        return Fit(3, f"for #{newest.episode}")
-    return Fit(4)
+        return Fit(4, f"for #{newest.episode}")
+    return Fit(5)
 
 
 def episodes_for(book: Runbook, open_: Sequence[Happening], looked: Looked, sent: bool) -> tuple[int, ...]:
