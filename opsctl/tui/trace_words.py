@@ -131,7 +131,7 @@ def trace_cells(traces: Sequence[Trace], now: datetime, *, utc: bool) -> list[tu
 
 def ui_link(context: ContextSettings, trace_id: str) -> str:
     """Where a browser shows a trace; "" where that is not known."""
-    name = quote(trace_id, safe="")
+    name = quote(trace_id, safe="", errors="replace")
     if context.jaeger is not None:
         return f"{context.jaeger.url.rstrip('/')}/trace/{name}"
     if context.zipkin is not None:

@@ -102,8 +102,10 @@ class Tree:
         return place
 
     def first_place(self) -> int:
-        """The row to begin on: that of the span that tells most, or of what it is folded into."""
-        return self._near(self.trace.shape.span_ids.index(self.telling))
+        """The row to begin on: that of the span that tells most, or of the run that it is one of."""
+        index = self.trace.shape.span_ids.index(self.telling)
+        place = self._near(index)
+        return place if index in self.rows[place][0] else self.place_of(self.telling)
 
     def _near(self, index: int) -> int:
         """The row of a span, or of the nearest span above it that has one."""

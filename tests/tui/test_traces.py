@@ -25,7 +25,7 @@ from opsctl.tui.panes.traces import Traces
 from tests.contract.trace_world import MS, span
 from tests.tui.hand import hand_app, screen_text, until
 from tests.tui.reports import AT
-from tests.tui.test_tree import repeated
+from tests.tui.test_tree import fields, repeated
 
 US = 1_000_000
 NOW_US = int(AT.timestamp()) * US
@@ -51,10 +51,7 @@ REQUESTS = (request(0xA1, 60, 40), request(0xB2, 120, 900, failed=True), request
 def shifted(trace: Trace) -> Trace:
     """The same a minute ago."""
     by = NOW_US - 60 * US - trace.start_us
-    spans = [
-        Span(**{**{f: getattr(s, f) for f in s.__struct_fields__}, "start_us": s.start_us + by}) for s in trace.spans
-    ]
-    return trace_of(trace.trace_id, spans)
+    return trace_of(trace.trace_id, [Span(**{**fields(one), "start_us": one.start_us + by}) for one in trace.spans])
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from opsctl.core.traces import Trace, trace_of
+from typing import Any
+
+from opsctl.core.traces import Span, Trace, trace_of
 from opsctl.tui.tree import Tree
 from opsctl.tui.widgets.waterfall import bar_pieces, label_pieces, room_in, row_pieces, ruler
 from opsctl.views.traces import waterfall
@@ -64,6 +66,21 @@ def test_it_begins_on_what_the_failing_span_is_folded_into_and_shows_that_span()
     assert tree.line(place).count == 12
     assert tree.span(place).span_id == f"{17:016x}"
     assert tree.telling == f"{17:016x}"
+
+
+def test_a_failing_span_below_a_fold_is_unfolded_to_begin_with() -> None:
+    spans = [
+        s if s.span_id != f"{57:016x}" else type(s)(**{**fields(s), "status": "error"}) for s in repeated(()).spans
+    ]
+    tree = Tree(trace_of(f"{1:032x}", spans))
+    place = tree.first_place()
+    assert tree.span(place).span_id == f"{57:016x}"
+    assert tree.line(place).count == 1
+
+
+def fields(one: Span) -> dict[str, Any]:
+    """Everything that a span says."""
+    return {name: getattr(one, name) for name in one.__struct_fields__}
 
 
 def test_a_span_that_is_asked_for_is_unfolded_whatever_hides_it() -> None:
