@@ -9,13 +9,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 from opsctl.core.logs import LogRecord
 
 CAPACITY = 100_000
 CHARACTERS = 64 * 1024 * 1024
 """Of all messages together: a few huge lines must not take what a hundred thousand may."""
+_LOOKED = 500  # lines at once, where one is looked for
 _SPARE = 4_096  # places of lines that are gone, before the list is cut
 
 Test = Callable[[LogRecord], bool]
@@ -87,9 +87,19 @@ class Ring:
             taken += 1
         return taken
 
+    @property
+    def weight(self) -> int:
+        """Characters of all messages."""
+        return self._weight
+
     def snapshot(self, first: int, end: int) -> list[LogRecord]:
         """The lines of these numbers that are still kept, for another thread."""
-        return [self[number] for number in range(max(first, self._first), min(end, self.end))]
+        first, end = max(first, self._first), min(end, self.end)
+        if first >= end:
+            return []
+        older = self._older[max(0, -end) : -first][::-1] if first < 0 else []
+        newer = self._newer[max(0, first - self._base) : end - self._base] if end > self._base else []
+        return older + [record for record in newer if record is not None]
 
     def _drop(self) -> None:
         if self._older:
@@ -189,12 +199,27 @@ class Picked:
                 high = middle
         return low
 
+    def part(self, start: int, end: int) -> list[LogRecord]:
+        """The lines of these places."""
+        start, end = max(0, start), min(end, len(self))
+        if self.test is None:
+            first = self.ring.first
+            return self.ring.snapshot(first + start, first + end)
+        ring = self.ring
+        return [ring[self.number(place)] for place in range(start, end)]
+
     def find(self, start: int, by: int, test: Test) -> int | None:
         """The next place from `start` (not included) forwards or backwards whose line fits."""
-        places = range(start + 1, len(self)) if by > 0 else range(start - 1, -1, -1)
-        return next((place for place in places if test(self[place])), None)
+        place = start + 1 if by > 0 else start
+        while place > 0 if by < 0 else place < len(self):
+            low, high = (place, place + _LOOKED) if by > 0 else (max(0, place - _LOOKED), place)
+            records = self.part(low, high)
+            found = [i for i, record in enumerate(records, low) if test(record)]
+            if found:
+                return found[0] if by > 0 else found[-1]
+            place = high if by > 0 else low
+        return None
 
     def newest(self, most: int) -> list[LogRecord]:
         """The last so many lines, oldest first."""
-        size = len(self)
-        return [self[place] for place in islice(range(size), max(0, size - most), None)]
+        return self.part(len(self) - most, len(self))

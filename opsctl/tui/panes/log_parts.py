@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from opsctl.tui.panes.logs import Logs
 
 HERE_AT_ONCE = 10_000  # lines that are filtered in the loop's own thread
+WEIGHT_AT_ONCE = 2_000_000  # characters of them
 PAGES_TO_PLACE = 5  # that are read to stay at a line
 PAINT_SECONDS = 5.0
 COUNT_SECONDS = 10.0
@@ -68,7 +69,7 @@ class Flow:
         except PromqlError:
             return  # the backend says so
         ring = self._pane.lines.picked.ring
-        if len(ring) <= HERE_AT_ONCE:
+        if len(ring) <= HERE_AT_ONCE and ring.weight <= WEIGHT_AT_ONCE:
             self._pane.replace(Picked(ring, test))
         else:
             self._pane.run_worker(_work(self._sift, asked, ring, test), group="log-sift", exclusive=True)

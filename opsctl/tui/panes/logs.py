@@ -99,6 +99,7 @@ class Logs(Pane):
 
     def focus_on(self, focus: Focus) -> None:
         """Another question, or the same again."""
+        self.lines.frozen = self.ops.on_hold  # it may have been turned on another screen
         self.flow.look(asked_of(focus, self._matchers))
         self.tell()
 

@@ -58,13 +58,20 @@ class LogList(Lines):
 
     def show(self, picked: Picked, *, keep: LogRecord | None = None) -> None:
         """Other lines; the cursor goes on to the line `keep` where that is among them, else to the end."""
-        self.picked = picked
+        same, self.picked = picked.ring is self.picked.ring, picked
         place = None
         if keep is not None and not self.following:
-            place = next((i for i in range(len(picked) - 1, -1, -1) if picked[i].id == keep.id), None)
+            place = self._place_of(keep, same)
             self.following = place is None
         self._number = picked.number(place) if place is not None else None
         self._settle(None)
+
+    def _place_of(self, keep: LogRecord, same: bool) -> int | None:
+        picked = self.picked
+        if same and self._number is not None:
+            place = picked.place(self._number)
+            return place if place < len(picked) and picked.number(place) == self._number else None
+        return picked.find(len(picked), -1, lambda record: record.id == keep.id)
 
     def grown(self) -> None:
         """The ring changed: show what is new, forget what is gone, stay where the person reads."""

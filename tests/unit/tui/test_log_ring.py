@@ -63,6 +63,8 @@ def test_ring_and_picked_are_what_lists_that_keep_everything_say(
             seen = high if count else max(seen, ring.first)
             fits = [one for one in kept if int(one.id) < seen and (test is None or test(one))]
             assert [picked[i] for i in range(len(picked))] == fits
+            assert picked.part(1, len(fits) - 1) == fits[1:-1]
+            assert ring.snapshot(low + 1, high - 1) == [one for one in kept if low < int(one.id) < high - 1]
             assert picked.waiting == high - max(seen, ring.first)
             for place, one in enumerate(fits):
                 assert picked.place(picked.number(place)) == place
