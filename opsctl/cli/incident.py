@@ -20,20 +20,19 @@ from opsctl.cli.confirming import DryRun, Yes, changing, confirm, tell
 from opsctl.cli.frame import Frame, frame, write_json
 from opsctl.cli.incident_history import timeline, why_not
 from opsctl.cli.incident_note import note
-from opsctl.cli.incident_seen import Glance, Offline, glance_at
+from opsctl.cli.incident_seen import Offline, glance_at
 from opsctl.cli.options import Json, Output, Since, chosen_output, moment
 from opsctl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from opsctl.ports import Incident, Journal, Moment
+    from opsctl.views.far_side import Glance
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 Selector = Annotated[
     str, typer.Argument(metavar="INCIDENT", help="Its number (#12), the beginning of its key, or the rule's name.")
 ]
-
-_GLYPHS = {"firing": "✖ firing", "held": "~ held", "pending": "! pending", "resolved": "✔ resolved"}
 
 
 @app.command("ls", short_help="List open incidents, newest first.")
@@ -213,6 +212,7 @@ def _print_list(run: Frame, found: Sequence[Incident], glance: Glance, now: date
 
 
 def _row(one: Incident, glance: Glance, now: datetime, *, seen: bool) -> list[str]:
+    from opsctl.views.incident_rows import state_words
     from opsctl.views.words import ago
 
     delivery = one.delivery.replace("_", " ")
@@ -220,16 +220,17 @@ def _row(one: Incident, glance: Glance, now: datetime, *, seen: bool) -> list[st
     told = [glance.words(one) or delivery] if seen else [delivery, taken]
     number = f"#{one.episode}"
     opened = ago(now - one.opened)
-    return [_state(one), number, one.rule_name, one.service, one.severity, opened, *told, one.summary]
+    return [state_words(one), number, one.rule_name, one.service, one.severity, opened, *told, one.summary]
 
 
 def _print_one(run: Frame, one: Incident, glance: Glance, moments: Sequence[Moment], form: str) -> None:
     from opsctl.render.table import Column, write_rows
+    from opsctl.views.incident_rows import state_words
 
     when = time_writer(run)
     facts = [
         ("incident", f"#{one.episode}"),
-        ("state", _state(one)),
+        ("state", state_words(one)),
         ("rule", f"{one.rule_name} ({one.rule_uid})"),
         ("service", one.service),
         ("team", one.team),
@@ -250,11 +251,6 @@ def _print_one(run: Frame, one: Incident, glance: Glance, moments: Sequence[Mome
     columns = [Column("time"), Column("what"), Column("text", wrap=True, most=400), Column("by")]
     rows = [(when(line.at), line.kind, line.text, line.who) for line in moments]
     write_rows(sys.stdout, columns, rows, table=table, color=color)
-
-
-def _state(one: Incident) -> str:
-    word = _GLYPHS[one.state]
-    return f"{word}; frozen: {one.frozen}" if one.frozen and one.state != "resolved" else word
 
 
 def time_writer(run: Frame) -> Callable[[datetime], str]:

@@ -13,8 +13,6 @@ from opsctl.views.far_side import GLANCE_SECONDS, Glance
 if TYPE_CHECKING:
     from opsctl.ports import Incident, Journal
 
-__all__ = ["Glance", "Offline", "glance_at"]
-
 Offline = Annotated[bool, typer.Option("--offline", help="Ask nobody: what this journal knows.")]
 
 

@@ -144,7 +144,7 @@ class FormDialog(Dialog):
             yield Fitted(id="wrong", most=4)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Go on", id="do", variant="primary", compact=True)
+                yield Button("Go on", id="do", compact=True)
 
     def on_mount(self) -> None:
         """The first empty field is typed into."""

@@ -131,7 +131,7 @@ class PlanDialog(Dialog):
                 yield Input(id="word", placeholder="the word above", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Do it", id="do", variant="primary", compact=True, disabled=bool(self._planned.confirm))
+                yield Button("Do it", id="do", compact=True, disabled=bool(self._planned.confirm))
 
     def on_mount(self) -> None:
         """Fill it; the focus is on Cancel, but for what does little."""
@@ -158,7 +158,7 @@ class PlanDialog(Dialog):
 
     def action_copy(self) -> None:
         """The command that does the same."""
-        copied(self.ops, command_words(self._planned))
+        self.ops.copy_text(command_words(self._planned))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Cancel, or do it."""
@@ -181,16 +181,6 @@ def command_words(plan: Planned) -> str:
     from shlex import join
 
     return join(["opsctl", *plan.command])
-
-
-def copied(app: OpsctlApp, text: str) -> None:
-    """Copy as `y` does everywhere, or as the terminal can."""
-    copy = getattr(app, "copy_out", None)
-    if copy is not None:
-        copy(text)
-    else:
-        app.copy_to_clipboard(text)
-        app.say(f"copied: {text}")
 
 
 def why_refused(app: OpsctlApp) -> str:

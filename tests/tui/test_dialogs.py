@@ -223,7 +223,7 @@ def test_y_copies_the_command(tmp_path: Path) -> None:
 
     async def look(app: OpsctlApp, desk: HandDesk, pilot: Pilot[int]) -> None:
         await plan_open(app, pilot)
-        app.copy_out = copied.append  # type: ignore[attr-defined]
+        app.copy_text = copied.append  # type: ignore[method-assign]
         await pilot.press("y")
         await until(lambda: bool(copied), "it is copied")
         assert copied == ["opsctl incident resolve '#7'"]
