@@ -245,13 +245,15 @@ def _living(world: DemoWorld) -> Iterator[None]:
 def story_stage(folder: Path, seed: int) -> Iterator[Stage]:
     """The world of `opsctl demo`: healthy, and stepped by its story."""
     clock = StoryClock(START)
-    with _servers(folder, seed, clock, STORY_RULES) as stage:
+    with _servers(folder, seed, clock, STORY_RULES, lived_in=False) as stage:
         clock.on_step = stage.cron
         yield stage
 
 
 @contextmanager
-def _servers(folder: Path, seed: int, clock: StoryClock, rules: Sequence[str], speed: float = 1.0) -> Iterator[Stage]:
+def _servers(
+    folder: Path, seed: int, clock: StoryClock, rules: Sequence[str], speed: float = 1.0, *, lived_in: bool = True
+) -> Iterator[Stage]:
     """The platform with its history, its admin server, a local PagerDuty, and the composition over all of it."""
     from opsctl.app import Composition, memory_source
     from opsctl.demo.platform import Platform
@@ -272,7 +274,7 @@ def _servers(folder: Path, seed: int, clock: StoryClock, rules: Sequence[str], s
         )
         platform.advance(start)
         traces, logs = platform_signals(platform, seed, clock)
-        config = write_config(folder, pagerduty.address, rules, speed)
+        config = write_config(folder, pagerduty.address, rules, speed, lived_in=lived_in)
         composition = Composition(
             load_settings(config, "demo", env={}, cwd=folder),
             clock,
@@ -297,36 +299,41 @@ def platform_signals(platform: Platform, seed: int, clock: StoryClock) -> tuple[
     return traces, PlatformLogs(kept_records, telemetry, clock.now, platform.start)
 
 
-def write_config(folder: Path, pagerduty: str, rules: Sequence[str], speed: float = 1.0) -> Path:
-    """A configuration of one context; on a fast clock its patience is as long for a person as on the wall's."""
+def write_config(
+    folder: Path, pagerduty: str, rules: Sequence[str], speed: float = 1.0, *, lived_in: bool = True
+) -> Path:
+    """A configuration of one context; on a fast clock its patience is as long for a person as on the wall's.
+
+    One that is lived in has silences, and asks PagerDuty what people do there; the story only pages.
+    """
     from opsctl.files.silence_file import HEAD
 
-    for name, secret in (("routing-key", ROUTING_KEY), ("rest-token", REST_TOKEN)):
+    secrets = {"routing-key": ROUTING_KEY, **({"rest-token": REST_TOKEN} if lived_in else {})}
+    for name, secret in secrets.items():
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(secret)
-    (folder / "silences.yaml").write_text(HEAD)
+    lines = [
+        'default_context = "demo"',
+        "",
+        "[contexts.demo]",
+        'namespace = "demo"',
+        'state_dir = "state"',
+        'catalogue = "bundled:"',
+        f"rules = {json.dumps(list(rules))}",
+        'runbooks = ["bundled:"]',
+    ]
+    sink = [
+        "",
+        "[contexts.demo.pagerduty]",
+        'routing_keys = { default = { token_file = "routing-key" } }',
+        f'events_url = "{pagerduty}"',
+    ]
+    if lived_in:
+        (folder / "silences.yaml").write_text(HEAD)
+        lines += ['silences = "silences.yaml"', "", "[contexts.demo.limits]"]
+        patience = {"request": 10, "cycle": 30, "send": 15}
+        lines += [f'{name} = "{round(seconds * max(1.0, speed))}s"' for name, seconds in patience.items()]
+        sink += [f'rest = {{ token_file = "rest-token", from = "{FROM}" }}', f'rest_url = "{pagerduty}"']
     config = folder / "opsctl.toml"
-    request, cycle, send = (f"{round(seconds * max(1.0, speed))}s" for seconds in (10, 30, 15))
-    config.write_text(f"""\
-default_context = "demo"
-
-[contexts.demo]
-namespace = "demo"
-state_dir = "state"
-catalogue = "bundled:"
-rules = {json.dumps(list(rules))}
-runbooks = ["bundled:"]
-silences = "silences.yaml"
-
-[contexts.demo.limits]
-request = "{request}"
-cycle = "{cycle}"
-send = "{send}"
-
-[contexts.demo.pagerduty]
-routing_keys = {{ default = {{ token_file = "routing-key" }} }}
-rest = {{ token_file = "rest-token", from = "{FROM}" }}
-events_url = "{pagerduty}"
-rest_url = "{pagerduty}"
-""")
+    config.write_text("\n".join((*lines, *sink, "")))
     return config
