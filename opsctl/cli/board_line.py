@@ -72,7 +72,7 @@ class BoardLine:
     # -- what there is
 
     def grammar(self) -> Grammar:
-        """Every command that may be typed, and its options."""
+        """Every command and its options; what is not for the board is refused when it is typed, with a reason."""
         return self._grammar
 
     @cached_property
@@ -86,7 +86,7 @@ class BoardLine:
             command = root.get_command(context, name)
             if command is not None:
                 found |= dict(_walked(command, (name,)))
-        return {path: options for path, options in found.items() if path not in _NOT_HERE or path == ("runbook", "run")}
+        return found
 
     # -- what would change something
 

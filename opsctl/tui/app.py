@@ -132,7 +132,7 @@ class OpsctlApp(Shell):
 
     async def on_mount(self) -> None:
         """Begin."""
-        self.drawn_again()
+        self.attend()
         await self.open_screen(self.screen_name)
         self.run_worker(self._recall(), exit_on_error=False)
         self.feed.start(self._post)

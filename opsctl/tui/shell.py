@@ -65,7 +65,7 @@ class Shell(App[int], inherit_bindings=False):
         async def go(self, name: str, **changes: Any) -> None: ...
         def propose(self, action: Action) -> None: ...
         def action_live(self) -> None: ...
-        async def action_leave(self) -> None: ...
+        def show_hints(self) -> None: ...
         def _tick(self) -> None: ...
 
     def __init__(self) -> None:
@@ -81,8 +81,9 @@ class Shell(App[int], inherit_bindings=False):
         if self.options.keys:
             self.set_keymap(dict(self.options.keys))
 
-    def drawn_again(self) -> None:
-        """After the process was stopped the terminal is empty."""
+    def attend(self) -> None:
+        """Other keys are hinted at when the focus moves; after the process was stopped all is drawn again."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.show_hints())
         self.app_resume_signal.subscribe(self, lambda _: self._draw_all(), immediate=True)
 
     def _draw_all(self) -> None:

@@ -97,7 +97,7 @@ def test_a_stopped_board_gives_the_terminal_back_and_goes_on(screen: Screen) -> 
     process.signal(signal.SIGTSTP)
     screen.wait(lambda _: screen.flag("alternate_on") == "0", "the shell's screen")
     assert screen.flag("mouse_any_flag") == "0"
-    screen.type("clear; fg; echo \"code=$?\"")
+    screen.type('clear; fg; echo "code=$?"')
     screen.press("Enter")
     screen.wait(lambda seen: screen.flag("alternate_on") == "1" and "1 Board" in seen, "the board again")
     screen.press("q")
@@ -198,3 +198,39 @@ def test_a_command_is_typed_and_its_output_read(screen: Screen) -> None:
     screen.shows("did you mean incident?")
     screen.press("C-c")
     screen.is_sane(130)
+
+
+WORDS = {
+    "1": "burn",
+    "2": "p99",
+    "3": "since",
+    "4": "acknowledge",
+    "5": "critical path",
+    "6": "severity",
+    "8": "step",
+    "0": "reachable",
+}
+
+
+def words_on(seen: str) -> set[str]:
+    """Which screens' words are there."""
+    return {word for word in WORDS.values() if re.search(rf"\b{word}\b", seen)}
+
+
+def test_each_screen_has_a_word_that_no_other_has(tmp_path: Path) -> None:
+    """On the demo's world: what a digit opens is what it says, in any order."""
+    with opened(tmp_path, 120, 40) as screen:
+        screen.start([*OPSCTL, "demo", "--tui", "--speed", "1"])
+        screen.shows("✖ FAIL", 60)
+        for key in (*WORDS, "6", "1", "5", "2"):
+            screen.press(key)
+            screen.wait(lambda seen, key=key: words_on(seen) == {WORDS[key]}, f"“{WORDS[key]}” and no other's word", 30)
+        column = screen.text().splitlines()[1].index("3 Alerts") + 2
+        screen.click(column, 2)
+        screen.shows("since")
+        screen.press(":")
+        screen.type("log search -s wallet --limit 2")
+        screen.press("Enter")
+        screen.shows("exit 0", 30)
+        screen.press("C-c")
+        screen.is_sane(130)
