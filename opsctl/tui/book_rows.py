@@ -96,7 +96,8 @@ def list_rows(
     rows = [_going_row(one) for one in going]
     rows += [_run_row(run, now) for run in to_take_up(runs) if run.run not in here]
     last = last_runs(runs)
-    return [*rows, *(_book_row(book, how, last.get(book.id), now) for book, how in found)]
+    busy = {one.book for one in going}
+    return [*rows, *(_book_row(book, how, last.get(book.id), now, book.id in busy) for book, how in found)]
 
 
 def _going_row(one: Going) -> Row:
@@ -113,11 +114,11 @@ def _run_row(run: RunbookRun, now: datetime) -> Row:
     return Row(f"{RUN}{run.run}", (mark, run.runbook, (f"{state}: {why}" if why else state, ""), "", "", "", when))
 
 
-def _book_row(book: Runbook, how: Fit, last: RunbookRun | None, now: datetime) -> Row:
+def _book_row(book: Runbook, how: Fit, last: RunbookRun | None, now: datetime, busy: bool) -> Row:
     mark: Piece = ("◆", "accent") if how.why else (" ", "")
     triggers = ", ".join(one.alert for one in book.triggers)
     cells = (mark, (book.id, "strong" if how.why else ""), (how.why, "accent"), book.title, book.owner, triggers)
-    return Row(f"{BOOK}{book.id}", (*cells, _last(last, now)))
+    return Row(f"{BOOK}{book.id}", (*cells, (f"{STATES['running']} goes on", "accent") if busy else _last(last, now)))
 
 
 def _last(run: RunbookRun | None, now: datetime) -> Piece:
@@ -159,12 +160,13 @@ def book_lines(book: Runbook, params: Sequence[ParamRow], why: str) -> list[Para
     things = ", ".join(dict.fromkeys(str(step.mutates) for step in writes))
     changes = f"{len(writes)} of {len(book.flow)} steps may change {things}" if writes else "it changes nothing"
     about = f"version {book.version}, of {book.owner or 'nobody'}; for {', '.join(book.services) or 'any service'}"
-    lines: list[Paragraph] = [((f"{book.id}: {book.title}", "strong"), (f"   {about}; {changes}", "dim"))]
+    lines: list[Paragraph] = [((f"{book.id}: {book.title}", "strong"),)]
+    if params:
+        worst_first = sorted(params, key=lambda row: not row.problem)
+        lines.append(tuple(piece for row in worst_first for piece in _param_pieces(row)))
     if why:
         lines.append(((why, "accent"),))
-    if params:
-        lines.append(tuple(piece for row in params for piece in _param_pieces(row)))
-    return lines
+    return [*lines, ((f"{about}; {changes}", "dim"),)]
 
 
 def _param_pieces(row: ParamRow) -> tuple[Piece, ...]:
@@ -209,7 +211,7 @@ def _result(row: RunRow | None) -> list[Piece]:
         return []
     line = row.line
     lines: list[Piece] = [(f"{row.words}" + (f" after {row.took}" if row.took else ""), tone_of(row.state))]
-    lines += [(row.said, "")] if row.said else []
+    lines += [(line.message, "")] if line.message else []
     lines += [(f"captured {name} = {value}", "accent") for name, value in line.captured]
     if line.exit_code is not None:
         lines.append((f"exit code {line.exit_code}", ""))

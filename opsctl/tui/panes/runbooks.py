@@ -6,8 +6,9 @@ Must never act: the desk runs them, in a thread for each, and asks a person here
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Union
 
 from textual.app import ComposeResult
@@ -117,7 +118,7 @@ class Runbooks(Pane):
     def on_mount(self) -> None:
         """Read the runbooks; a clock goes on while a run does."""
         self.set_interval(TICK_SECONDS, self._second)
-        self.run_worker(self._load(), group="books", exclusive=True, exit_on_error=False)
+        self.run_worker(self._load(), group="books", exit_on_error=False)
 
     def on_unmount(self) -> None:
         """Nobody is there any more: who waits for an answer gets none, at once."""
@@ -227,7 +228,9 @@ class Runbooks(Pane):
         if running is not None and (run or not running.over or book.id in self._as_run):
             self._shown = Shown(book, running=running)
             self._show_steps()
-        self.run_worker(self._read(book, run, running), group="shown", exclusive=True, exit_on_error=False)
+        # Not begun, and so not lost, where the cursor moves on at once.
+        read: Callable[[], Awaitable[None]] = partial(self._read, book, run, running)
+        self.run_worker(read, group="shown", exclusive=True, exit_on_error=False)
 
     def _at(self, key: str) -> tuple[Runbook | None, str]:
         """The runbook and the run of a row."""
@@ -311,6 +314,8 @@ class Runbooks(Pane):
             asks = shown.running is not None and shown.running.asked is not None
             head.show(say.run_lines(shown.book, progress, self.ops.now, asks))
             grid.show(say.RUNS, say.run_grid(self._run_rows()))
+            if not grid.has_focus and progress.now:
+                grid.go_to(progress.now)  # nobody moves the cursor: it follows the run
         else:
             head.show(say.book_lines(shown.book, shown.params, self._why(shown)))
             grid.show(say.PLAN, say.plan_grid(shown.plan))
@@ -361,7 +366,8 @@ class Runbooks(Pane):
         """Enter: run or resume what the list is on; all of a step."""
         event.stop()
         if event.lines.id == "book-list":
-            make = next((one.make for one in self.offers() if one.key in ("e", "r")), None)
+            wanted = "e" if self._on_run else "r"
+            make = next((one.make for one in self.offers() if one.key == wanted), None)
             if make is not None:
                 make()
             return
@@ -408,7 +414,7 @@ class Runbooks(Pane):
         out = []
         if progress is not None and not going and can_resume(progress):
             out.append(Offer("e", f"resume run {progress.run}", lambda: self._begin(self._resume(book, progress.run))))
-        if not self._on_run:
+        if not self._on_run and not going:
             out.append(Offer("r", f"run {book.id}", lambda: self._begin(self._run(book))))
         if progress is not None and not going and progress.state != "undone" and can_undo(book, progress):
             undo = f"undo what run {progress.run} changed"
@@ -504,7 +510,6 @@ class Runbooks(Pane):
         running = self.session.begin(action, book, before)
         self._shown = Shown(book, running=running)
         self._show_list()
-        self.query_one("#book-list", Grid).go_to(f"{say.RUN}{running.progress.run}")
         self._show_steps()
 
     # -- while runs go on
