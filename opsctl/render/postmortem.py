@@ -63,7 +63,7 @@ def _facts(told: Told, at: datetime) -> list[str]:
         ("resolved", f"{_time(one.resolved)}: {plain_text(one.reason)}" if one.resolved else "not yet"),
         ("lasted", ago((one.resolved or at) - one.opened) + ("" if one.resolved else " so far")),
         ("runbook", plain_text(one.runbook or "none")),
-        ("page", plain_text(one.remote_url)),
+        ("page", code_text(one.remote_url) if one.remote_url else ""),
     ]
     return ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows if text), ""]
 

@@ -167,7 +167,8 @@ class Incidents(Pane):
         except Exception as wrong:  # noqa: BLE001  a journal that cannot be opened
             looked = Looked(one.episode, problem=str(wrong))
         self._looked[one.episode] = looked
-        self._show()
+        if self.is_mounted:
+            (self._show if taken else self._show_below)()
 
     # -- what is shown
 
@@ -287,12 +288,10 @@ class Incidents(Pane):
     def action_runbook(self) -> None:
         """Its runbook."""
         one = self.selected
-        if one is None:
-            return
-        if not one.runbook:
+        if one is not None and not one.runbook:
             self.ops.say(f"the rule of #{one.episode} names no runbook")
-            return
-        self._go("runbooks")
+        elif one is not None:
+            self._go("runbooks")
 
     def action_scope(self) -> None:
         """Mine, a team's, all."""
