@@ -13,6 +13,7 @@ from opsctl.core.logs import LogQuery
 from opsctl.ports.traces import TraceQuery
 from opsctl.tui.pane import Offer
 from opsctl.views.board import Row, Scene, Standing, row, runbook_of, scene, standings
+from opsctl.views.log_filter import names_in_logs
 from opsctl.views.services import name_in_traces
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ def row_of(report: Report, composition: Composition, service: str, window: timed
 
 def log_query(composition: Composition, service: str, start: datetime, end: datetime) -> LogQuery:
     """The error lines of a service."""
-    from opsctl.views.log_filter import names_in_logs
-
     services, matchers = names_in_logs(service, composition.catalogue.get(service))
     return LogQuery(start=start, end=end, services=services, matchers=matchers, severity="ERROR")
 

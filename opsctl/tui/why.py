@@ -95,7 +95,11 @@ def _slo_lines(slo: Slo, verdict: Verdict, at: datetime) -> list[Paragraph]:
     elif verdict.evidence.budget_problem:
         out.append((("  budget  not known: ", "dim"), (verdict.evidence.budget_problem, "unknown")))
     wanted = slo.queries[min(row.short for row in slo.burn.rows)] if slo.burn.rows else None
-    asked = [one for one in verdict.evidence.asked if wanted and one.expression in (wanted.part, wanted.total)]
+    asked = [
+        one
+        for one in verdict.evidence.asked
+        if wanted is not None and one.since is None and one.expression in (wanted.part, wanted.total)
+    ]
     return out + [_asked_line(one) for one in asked]
 
 

@@ -6,7 +6,7 @@ Must never join what a gap separates, and never draw what is not a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 
 from opsctl.core.frozen import dataclass
@@ -56,14 +56,20 @@ def chart(
     unit: str,
     zone: tzinfo | None,
     width: int,
+    *,
+    at_least: tuple[float, float] | None = None,
 ) -> Chart | None:
-    """The picture of a range answer, `width` characters wide; None where nothing in it can be drawn."""
+    """The picture of a range answer, `width` characters wide; None where nothing in it can be drawn.
+
+    `at_least` are values that the axis has in any case.
+    """
     ranked = sorted(series, key=lambda one: (-_last(one), one.labels))
     finite = [one for one in ranked if any(_drawable(value) for _, value in one.points)]
     taken = sorted(finite[:DRAWN_MAX], key=series.index)
     if not taken:
         return None
     values = [value for one in taken for _, value in one.points if _drawable(value)]
+    values += at_least or ()
     low, high = _room(min(values), max(values))
     beyond = sum(abs(value) > DRAWABLE for one in taken for _, value in one.points)
     first, last = start.timestamp(), end.timestamp()
@@ -78,6 +84,23 @@ def chart(
         hidden=len(series) - len(taken),
         beyond=beyond,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at a time (unix seconds), by its glyph."""
+
+    at: float
+    glyph: str
+
+
+def mark_row(marks: Iterable[Mark], start: float, end: float, width: int) -> str:
+    """A row of `width` characters below a picture, with each glyph at its time; the later one where two meet."""
+    row = [" "] * max(0, width)
+    for mark in sorted(marks, key=lambda one: one.at):
+        if row and start <= mark.at <= end and end > start:
+            row[round((mark.at - start) / (end - start) * (width - 1))] = mark.glyph
+    return "".join(row)
 
 
 def _last(series: Series) -> float:
