@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 120.0
 MOST_CHARACTERS = 2_000_000
+_TOO_MUCH = "more than {:,} characters"
 _ACTS = frozenset(
     {
         ("incident", "ack"),
@@ -267,8 +268,10 @@ def _beside(words: list[str], env: Mapping[str, str], stop: threading.Event) -> 
     cut = _waited(child, stop, full)
     for reader in readers:
         reader.join(1)
-    code = child.returncode if not cut else None
-    return Ran(code, "".join(texts[0]), "".join(texts[1]), cut)
+    if full.is_set():  # perhaps it had ended already
+        cut = _TOO_MUCH.format(MOST_CHARACTERS)
+    out, talk = ("".join(parts)[:MOST_CHARACTERS] for parts in texts)
+    return Ran(None if cut else child.returncode, out, talk, cut)
 
 
 def _drained(stream: IO[str], into: list[str], full: threading.Event) -> None:
@@ -289,7 +292,7 @@ def _waited(child: subprocess.Popen[str], stop: threading.Event, full: threading
         if stop.is_set():
             why = "closed"
         elif full.is_set():
-            why = f"more than {MOST_CHARACTERS:,} characters"
+            why = _TOO_MUCH.format(MOST_CHARACTERS)
         elif time.monotonic() > end:
             why = f"not ended after {DEADLINE_SECONDS:g} s"
         else:

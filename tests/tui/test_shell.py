@@ -1,12 +1,9 @@
-"""Around the screens: keys, palette, the command line, times, protected contexts, copying, export, and bugs."""
+"""Around the screens: keys, palette, protected contexts, copying, export, sizes, and bugs."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,108 +12,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from opsctl.actions import Acknowledge, Action
-from opsctl.errors import Refused
 from opsctl.tui.app import OpsctlApp
-from opsctl.tui.leader import PlanDialog
-from opsctl.tui.options import Options
-from opsctl.tui.output import Output
 from opsctl.tui.pane import Pane
 from opsctl.tui.picker import Picker
 from opsctl.tui.terminal import Plainer, plain_cells
-from opsctl.tui.typed import Grammar, Ran
 from opsctl.tui.widgets.bar import Bar
-from tests.tui.desks import HandDesk
-from tests.tui.hand import HandFeed, hand_app, screen_text, until
-from tests.tui.reports import AT, Maker
-
-MAKER = Maker()
-NAMES = ["chat", "gateway", "wallet"]
-GRAMMAR: Grammar = {
-    ("check",): ("--json",),
-    ("watch",): (),
-    ("incident",): (),
-    ("incident", "ack"): (),
-    ("incident", "ls"): (),
-    ("log",): (),
-    ("log", "search"): ("-s",),
-}
-Play = Callable[[OpsctlApp, HandFeed, Pilot[int]], Awaitable[None]]
-
-
-@dataclass
-class HandLine:
-    """A command line that says what a test wants."""
-
-    ran: Ran = field(default_factory=lambda: Ran(0, "all is well\n"))
-    gate: threading.Event = field(default_factory=threading.Event)
-    asked: list[tuple[str, ...]] = field(default_factory=list)
-    stopped: list[bool] = field(default_factory=list)
-    wrong: Exception | None = None
-
-    def grammar(self) -> Grammar:
-        """A few commands."""
-        return GRAMMAR
-
-    def action(self, words: Sequence[str]) -> Action | None:
-        """An acknowledgement is one."""
-        if words[0] == "watch":
-            raise Refused("watch is not for the board: it does not end")
-        return Acknowledge(int(words[2].removeprefix("#"))) if words[:2] == ("incident", "ack") else None
-
-    def run(self, words: Sequence[str], width: int, stop: threading.Event) -> Ran:
-        """When the gate is open, or it is told to stop."""
-        self.asked.append(tuple(words))
-        if self.wrong is not None:
-            raise self.wrong
-        while not self.gate.wait(0.01) and not stop.is_set():
-            pass
-        self.stopped.append(stop.is_set())
-        return self.ran
-
-
-def play(
-    folder: Path,
-    what: Play,
-    *,
-    line: HandLine | None = None,
-    protected: bool = False,
-    read_only: bool = False,
-    size: tuple[int, int] = (120, 40),
-    desk: HandDesk | None = None,
-    **options: Any,
-) -> OpsctlApp:
-    """Open a board, and do something on it."""
-    made = Options(line=(lambda _: line) if line is not None else None, **options)
-    app, feed = hand_app(folder, MAKER.catalogue(NAMES), options=made, protected=protected, read_only=read_only)
-    if desk is not None:
-        app.desk = desk  # type: ignore[assignment]
-
-    async def go() -> None:
-        async with app.run_test(size=size, notifications=True) as pilot:
-            await until(lambda: bool(feed.posts), "the feed is started")
-            feed.post(MAKER.report(NAMES))
-            await until(lambda: app.report is not None, "the report is there")
-            await pilot.pause()
-            await what(app, feed, pilot)
-
-    asyncio.run(go())
-    app.composition.close()
-    return app
-
-
-async def type_command(app: OpsctlApp, pilot: Pilot[int], text: str) -> None:
-    """`:`, the text, enter."""
-    await pilot.press("colon")
-    app.query_one_bar().value = text
-    await pilot.press("enter")
-    await pilot.pause()
-
-
-def shows(app: OpsctlApp, words: str) -> Callable[[], bool]:
-    """Whether it is on the screen."""
-    return lambda: words in screen_text(app)
-
+from tests.tui.hand import HandFeed, screen_text, until
+from tests.tui.reports import Maker
+from tests.tui.shells import MAKER, NAMES, play, shows, type_command
 
 # -- keys and palette
 
@@ -182,138 +85,6 @@ def test_names_of_the_palette_are_no_markup(tmp_path: Path) -> None:
         await pilot.press("ctrl+p")
         app.screen.query_one(Input).value = "nope"
         await until(shows(app, "[/nope]\\x1b[2J"), "as it is written")
-
-    play(tmp_path, what)
-
-
-# -- the command line
-
-
-def test_a_command_is_run_and_shown_and_what_runs_is_ended_when_it_is_closed(tmp_path: Path) -> None:
-    """With its code; a bug in it does not end the board."""
-    line = HandLine(Ran(3, "a\x1b[31mb\nsecond\n", "opsctl: said so\n"))
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await type_command(app, pilot, "log search -s wallet 'timed out'")
-        await until(shows(app, "… running"), "it runs")
-        line.gate.set()
-        await until(shows(app, "! exit 3"), "it ended")
-        assert line.asked == [("log", "search", "-s", "wallet", "timed out")]
-        seen = screen_text(app)
-        assert seen.index("opsctl: said so") < seen.index("a\\x1b[31mb") < seen.index("second")
-        await pilot.press("escape")
-        line.gate.clear()
-        await type_command(app, pilot, "check")
-        await until(lambda: isinstance(app.screen, Output) and len(line.asked) == 2, "the next one runs")
-        await pilot.press("escape")
-        await until(lambda: line.stopped == [False, True], "it was told to stop")
-        line.wrong = TypeError("odd")
-        await type_command(app, pilot, "check")
-        await until(shows(app, "a bug in opsctl: TypeError: odd"), "the bug is said")
-
-    play(tmp_path, what, line=line)
-
-
-def test_what_changes_something_goes_to_the_desk_and_is_asked_about(tmp_path: Path) -> None:
-    """The same dialog as behind the leader key; cancelled, nothing is done."""
-    desk, line = HandDesk(), HandLine()
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await type_command(app, pilot, "incident ack #7")
-        await until(lambda: isinstance(app.screen, PlanDialog), "the dialog")
-        assert desk.plans[0] == Acknowledge(7)
-        await pilot.press("escape")
-        await until(lambda: not isinstance(app.screen, PlanDialog), "it is closed")
-        assert (desk.applied, line.asked) == ([], [])
-        await type_command(app, pilot, "watch")
-        await until(shows(app, "watch is not for the board"), "it is refused")
-
-    play(tmp_path, what, line=line, desk=desk)
-
-
-def test_a_wrong_line_is_said_and_stays_to_be_mended(tmp_path: Path) -> None:
-    """With the nearest word; enter on nothing closes it."""
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await type_command(app, pilot, "incidnt ls")
-        await until(shows(app, "did you mean incident?"), "the nearest")
-        bar = app.query_one(Bar)
-        assert bar.display
-        assert bar.value == "incidnt ls"
-        bar.value = ""
-        await pilot.press("enter")
-        assert not bar.display
-
-    play(tmp_path, what, line=HandLine())
-
-
-def test_tab_completes_and_up_recalls(tmp_path: Path) -> None:
-    """Commands first, then what they are about."""
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await pilot.press("colon")
-        bar = app.query_one(Bar)
-        await until(lambda: bool(app._grammar), "the grammar is there")
-        await pilot.press(*"logs", "space", "w", "tab")
-        assert bar.value == "logs wallet "
-        bar.value = "incident "
-        await pilot.press("tab")
-        first = bar.value
-        await pilot.press("tab")
-        assert bar.value != first
-        assert bar.value.startswith("incident ")
-        bar.value = "window 30m"
-        await pilot.press("enter")
-        await pilot.press("colon", "up")
-        assert bar.value == "window 30m"
-
-    play(tmp_path, what, line=HandLine())
-
-
-def test_words_that_move_the_board(tmp_path: Path) -> None:
-    """A service, a time, a window; esc takes each back."""
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await type_command(app, pilot, "logs wallet")
-        await until(lambda: (app.screen_name, app.spot.service) == ("logs", "wallet"), "its logs")
-        await type_command(app, pilot, "at 17:02")
-        assert app.spot.window.end == AT.replace(hour=17, minute=2)
-        await type_command(app, pilot, "window 6h")
-        assert app.spot.window.length == timedelta(hours=6)
-        await type_command(app, pilot, "live")
-        assert app.spot.window.live
-        await pilot.press("t")
-        await pilot.press(*"15m", "enter")
-        assert app.spot.window.end == AT - timedelta(minutes=15)
-        await pilot.press("t")
-        await pilot.press(*"25:99", "enter")
-        await until(shows(app, "a clock shows"), "what is wrong with it")
-
-    play(tmp_path, what)
-
-
-def test_what_is_typed_ahead_goes_into_the_line(tmp_path: Path) -> None:
-    """`:q` in one burst does not press q on the board first."""
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        from textual.events import Key
-
-        for key, character in (("colon", ":"), ("x", "x"), ("q", "q"), ("slash", "/"), ("colon", ":")):
-            app.post_message(Key(key, character))
-        await until(lambda: app.query_one(Bar).value == "xq/:", "all of it")
-        assert app.is_running
-
-    play(tmp_path, what)
-
-
-def test_without_a_command_line_the_board_still_moves(tmp_path: Path) -> None:
-    """As in a recorded session."""
-
-    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
-        await type_command(app, pilot, "backends")
-        await until(lambda: app.screen_name == "backends", "moved")
-        await type_command(app, pilot, "check")
-        await until(shows(app, "no such command: check"), "said")
 
     play(tmp_path, what)
 
