@@ -5,22 +5,19 @@ Must never hold the screen up: it gives way after each few hundred lines.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import LogRecord
 from opsctl.insight.patterns import Miner, Pattern
 from opsctl.render.text import clean
-from opsctl.tui.log_ring import Gap
+from opsctl.tui.log_ring import Gap, gently
 from opsctl.tui.log_rows import severity_tone, severity_words
 from opsctl.tui.widgets.grid import Column, Row
 from opsctl.views.logs import few, share
 
 BEFORE_PAGES = 3  # of the hour before
 SHOWN = 1_000
-_CHUNK = 250
-_REST_SECONDS = 0.001
 _TEMPLATE = 400  # characters
 
 COLUMNS = (
@@ -47,22 +44,15 @@ def mine(records: Iterable[LogRecord], before: Sequence[LogRecord] | None) -> Mi
     """Patterns of records; `before` are lines of the time before, None where nobody could say."""
     miner = Miner()
     lines = 0
-    for number, record in enumerate(before or ()):
+    for record in gently(before or ()):
         miner.know(record)
-        _give_way(number)
-    for record in records:
+    for record in gently(records):
         if isinstance(record, Gap):
             continue
         miner.add(record)
         lines += 1
-        _give_way(lines)
     new = None if before is None else frozenset(one.template for one in miner.patterns(unknown=True))
     return Mined(miner.patterns(), lines, new)
-
-
-def _give_way(number: int) -> None:
-    if number % _CHUNK == 0:
-        time.sleep(_REST_SECONDS)
 
 
 def rows_of(mined: Mined) -> list[Row]:

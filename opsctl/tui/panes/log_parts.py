@@ -19,7 +19,7 @@ from opsctl.promql.errors import PromqlError
 from opsctl.series.log_matching import tests_of
 from opsctl.tui.log_patterns import BEFORE_PAGES, COLUMNS, SHOWN, Mined, mine, rows_of
 from opsctl.tui.log_question import Asked, Question, query_of, question_of
-from opsctl.tui.log_ring import CAPACITY, Gap, Picked, Ring, Test, pick
+from opsctl.tui.log_ring import CAPACITY, Gap, Picked, Ring, Test, gently, pick
 from opsctl.tui.log_rows import Lane, Piece, lane_pieces, lanes_of, step_floor
 from opsctl.tui.log_stream import PAGE, Stream
 from opsctl.views.log_filter import pattern_words
@@ -89,7 +89,7 @@ class Flow:
 
     async def _sift(self, asked: Asked, ring: Ring, test: Test) -> None:
         first, end = ring.first, ring.end
-        numbers = await asyncio.to_thread(pick, ring.snapshot(first, end), first, test)
+        numbers = await asyncio.to_thread(pick, gently(ring.snapshot(first, end)), first, test)
         if self.asked == asked and self.question is None and self._pane.lines.picked.ring is ring:
             self._pane.replace(Picked(ring, test, known=(first, end, numbers)))
 
