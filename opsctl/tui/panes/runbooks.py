@@ -305,7 +305,9 @@ class Runbooks(Pane):
             return
         head, grid, shown = self.query_one("#book-head", Said), self.query_one("#book-steps", Grid), self._shown
         if shown is None:
-            head.show([((f"✖ {self._problem}", "fail"),)] if self._problem else [])
+            orphan = "the context has no such runbook any more" if self._on_run else ""
+            problem = self._problem or orphan
+            head.show([((f"✖ {problem}", "fail"),)] if problem else [])
             grid.show(say.PLAN, [])
         elif shown.problem:
             head.show([((shown.book.id, "strong"),), ((f"✖ {shown.problem}", "fail"),)])
