@@ -56,6 +56,7 @@ def play(
             await until(lambda: "May we?" in screen_text(app) or "steps may change" in screen_text(app)
                         or "it changes nothing" in screen_text(app), "the plan is shown")  # fmt: skip
             await what(app, pilot)
+            assert "a bug in opsctl" not in screen_text(app)
 
     asyncio.run(go())
     return app
@@ -209,6 +210,7 @@ def test_promo_surge_is_run_to_its_end_and_undone(world: DemoWorld) -> None:
             await confirm(app, pilot, "PromoSurge")
             await until(lambda: state(app) == "undone", "it is undone", 30)
             await until(lambda: "undo:unshed" in screen_text(app), "it is shown")
+            assert "a bug in opsctl" not in screen_text(app)
 
     try:
         asyncio.run(go())
