@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.board import first_paint, key_to_paint, loop_stall, memory_slope
 from benchmarks.coalesced import coalesced_cpu, coalesced_httpx, coalesced_requests
 from benchmarks.engine_range import engine_range
 from benchmarks.log_page import log_page
@@ -17,6 +18,7 @@ from benchmarks.trace_decode import trace_decode
 from benchmarks.trace_open import trace_open
 from tests.servers.build import Missing
 
+BOARD = (first_paint, key_to_paint, loop_stall, memory_slope)
 TRACES = (trace_decode, trace_open)
 LOGS = (log_page, log_scroll)
 COALESCED = (coalesced_requests, coalesced_cpu, coalesced_httpx)
@@ -25,11 +27,11 @@ OUT = Path(__file__).resolve().parent.parent / "build" / "bench.json"
 
 def main() -> int:
     """Measure everything, one line a figure."""
-    print("measuring ratios in interleaved pairs, about two minutes …", file=sys.stderr, flush=True)
+    print("measuring ratios in interleaved pairs, about four minutes …", file=sys.stderr, flush=True)
     figures: list[Figure] = []
     failed = 0
     print(f"{'figure':<20}{'ratio':>9}{'goal':>8}        what")
-    for measure in (help_startup, check_startup, engine_range, *LOGS, *TRACES, slowest_signal, *COALESCED):
+    for measure in (help_startup, check_startup, engine_range, *BOARD, *LOGS, *TRACES, slowest_signal, *COALESCED):
         try:
             one = measure()
         except (Missing, RuntimeError) as reason:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.widgets import ContentSwitcher
@@ -23,20 +21,19 @@ from opsctl.app import Composition
 from opsctl.render.text import clean
 from opsctl.tui.banner import banner
 from opsctl.tui.focus import Focus, Place
+from opsctl.tui.hands import Hands
 from opsctl.tui.options import Options
 from opsctl.tui.pane import Pane
 from opsctl.tui.panes import PANES, pane_class
 from opsctl.tui.queries import Queries
 from opsctl.tui.report import News, Report, Trouble
-from opsctl.tui.shell import Shell
 from opsctl.tui.tones import THEMES
 from opsctl.tui.widgets.bar import Bar
 from opsctl.tui.widgets.header import Banner, Header, Heading, Hints, Tabs
-from opsctl.tui.widgets.lines import Piece
 from opsctl.tui.widgets.small import Small
 
 if TYPE_CHECKING:  # what the first paint does not need
-    from opsctl.actions import Action, Desk, Done, ResumeRun, StartRun
+    from opsctl.actions import Desk
     from opsctl.tui.memory import Memory
     from opsctl.tui.recorder import Recorder
     from opsctl.tui.reporting import Feed
@@ -53,11 +50,11 @@ class Reported(Message):
         self.news = news
 
     def can_replace(self, message: Message) -> bool:
-        """A flood coalesces to the newest; an old session's report takes no new one's place."""
+        """A flood coalesces to the newest; an old session's report replaces no new one."""
         return isinstance(message, Reported) and isinstance(message.news, Report) and not message.news.old
 
 
-class OpsctlApp(Shell):
+class OpsctlApp(Hands):
     """Everything that one person looks at; returns the exit code."""
 
     CSS_PATH = "opsctl.tcss"
@@ -110,8 +107,6 @@ class OpsctlApp(Shell):
         self._places: list[Place] = []
         self._panes: dict[str, Pane] = {}
         self._interrupted_at = float("-inf")
-        self.under_way: list[Action] = []  # asked about, or being done: the same one is not begun twice
-        self.doing: list[str] = []  # what is being done
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -322,27 +317,27 @@ class OpsctlApp(Shell):
         """What changes with the time alone."""
         if not self.is_running or self.hung_up() or not self.query(Header):
             return
-        context, now, report = self.composition.context, self.now, self.report
-        until = self.desk.writable_until
-        self.query_one(Header).show(
-            Heading(
-                context=context.name,
-                protected=context.protected,
-                read_only=self.desk.read_only,
-                writable_seconds=max(0, round((until - now).total_seconds())) if until is not None else None,
-                window=self.spot.window.length,
-                end=self.spot.window.end,
-                paused=self.on_hold,
-                waiting=self._held_count,
-                replay=bool(self.options.replay),
-                report=report,
-                now=now.replace(microsecond=0),
-                utc=self.options.utc,
-            )
-        )
+        self.query_one(Header).show(self._heading())
         elsewhere = (pane for name, pane in self._panes.items() if name != self.screen_name)
         notices = tuple((f"! {said}", "warn") for pane in elsewhere for said in pane.notices())
         self.query_one(Banner).show((*notices, *banner(self.report, self.trouble, self.size.width)))
+
+    def _heading(self) -> Heading:
+        context, now, window, until = self.composition.context, self.now, self.spot.window, self.desk.writable_until
+        return Heading(
+            context=context.name,
+            protected=context.protected,
+            read_only=self.desk.read_only,
+            writable_seconds=max(0, round((until - now).total_seconds())) if until is not None else None,
+            window=window.length,
+            end=window.end,
+            paused=self.on_hold,
+            waiting=self._held_count,
+            replay=bool(self.options.replay),
+            report=self.report,
+            now=now.replace(microsecond=0),
+            utc=self.options.utc,
+        )
 
     def on_resize(self, event: Resize) -> None:
         """The frame says what fits."""
@@ -350,22 +345,12 @@ class OpsctlApp(Shell):
         self._tick()
         self.show_hints()
 
-    def show_hints(self) -> None:
-        """The keys that do something here, from the bindings."""
-        if not self.query(Hints):
-            return
-        pieces: list[Piece] = []
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            if binding.show and active.enabled and binding.description:
-                pieces += [(f" {self.get_key_display(binding)}", "accent"), (f" {binding.description} ", "dim")]
-        self.query_one(Hints).show(tuple(pieces))
-
     # -- saying
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """A short notice; text from anywhere."""
-        self.notify(Content(clean(text)), severity="error" if bad else "information", timeout=8 if bad else 5)  # type: ignore[arg-type]
+        severity: Literal["error", "information"] = "error" if bad else "information"
+        self.notify(clean(text), severity=severity, timeout=8 if bad else 5, markup=False)
 
     # -- the filter
 
@@ -378,62 +363,12 @@ class OpsctlApp(Shell):
             return
         self.query_one(Bar).ask("/", before, pane.set_filter)
 
-    # -- acting
-
-    def action_leader(self) -> None:
-        """What can be done about what the cursor is on."""
-        from opsctl.tui.leader import LeaderMenu, why_refused
-
-        offers = self.pane.offers() if self.pane is not None else ()
-        if not offers:
-            self.say("nothing can be done here; go to an alert, an incident or a runbook")
-            return
-        self.push_screen(LeaderMenu(tuple(offers), why_refused(self)), self._taken)
-
-    def _taken(self, make: Callable[[], Action | None] | None) -> None:
-        action = make() if make is not None else None
-        if action is not None:
-            self.propose(action)
-
-    def propose(self, action: Action) -> None:
-        """Show what an action would do, and do it where a person says so."""
-        from opsctl.actions import ResumeRun, StartRun
-        from opsctl.tui.leader import proposing
-
-        if isinstance(action, StartRun | ResumeRun):  # it goes on, and asks, on the screen of runbooks
-            self.run_worker(self._propose_run(action), group="act", exit_on_error=False)
-            return
-        self.run_worker(proposing(self, action), group="act", exit_on_error=False)
-
-    async def _propose_run(self, action: StartRun | ResumeRun) -> None:
-        from opsctl.tui.panes.runbooks import Runbooks
-
-        await self.open_screen("runbooks")
-        if isinstance(self.pane, Runbooks):
-            self.pane.propose(action)
-
-    def acted(self, done: Done, command: str = "") -> None:
-        """An action is through: say what became of it and the command that does the same, and look again."""
-        for line in (*done.said, *done.beside, *([] if done.changed or done.problem else ["nothing changed"])):
-            self.say(line)
-        for line in (done.problem + (f" ({done.hint})" if done.hint else ""), *done.warnings):
-            if line:
-                self.say(line, bad=True)
-        if done.changed and command:
-            self.say(f"the same in a terminal: {command}")
-        self.feed.refresh()
-
     # -- leaving
 
     async def action_leave(self) -> None:
         """Back; at the first screen, the end."""
         if not await self._back(keep_time=False):
             await self.action_quit()
-
-    def busy(self) -> str:
-        """What would be cut short; ""."""
-        doing = f"{self.doing[0]}: under way" if self.doing else ""
-        return doing or next((said for pane in self._panes.values() if (said := pane.busy())), "")
 
     def left(self, seconds: float) -> tuple[str, ...]:
         """Once it is over: what screens have to say in the terminal, each within so long."""

@@ -24,7 +24,7 @@ from opsctl.tui.widgets.lines import Lines, Piece
 from opsctl.tui.widgets.prose import Paragraph
 
 if TYPE_CHECKING:
-    from opsctl.tui.app import OpsctlApp
+    from opsctl.tui.hands import Hands
 
 Make = Callable[[], Union[Action, None]]
 _GLYPHS = {Risk.LOW: "", Risk.MEDIUM: "! ", Risk.HIGH: "✖ "}
@@ -183,7 +183,7 @@ def command_words(plan: Planned) -> str:
     return join(["opsctl", *plan.command])
 
 
-def why_refused(app: OpsctlApp) -> str:
+def why_refused(app: Hands) -> str:
     """Why nothing may be changed now, and how that is lifted; "" where something may be."""
     why = app.desk.read_only
     if not why:
@@ -195,7 +195,7 @@ def why_refused(app: OpsctlApp) -> str:
     return f"read-only ({why})"
 
 
-async def confirmed(app: OpsctlApp, action: Action) -> Planned | None:
+async def confirmed(app: Hands, action: Action) -> Planned | None:
     """Plan, and ask; None where it may not be, or a person does not mean it. For a worker."""
     is_run = isinstance(action, StartRun | ResumeRun)  # one that changes nothing is allowed: the desk knows which
     if not is_run and (why := why_refused(app)):
@@ -215,7 +215,7 @@ async def confirmed(app: OpsctlApp, action: Action) -> Planned | None:
         app.under_way.remove(action)
 
 
-async def proposing(app: OpsctlApp, action: Action) -> None:
+async def proposing(app: Hands, action: Action) -> None:
     """Plan, ask, do, say."""
     planned = await confirmed(app, action)
     if planned is None:
