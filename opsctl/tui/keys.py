@@ -8,7 +8,6 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from textual.binding import Binding
@@ -41,8 +40,6 @@ def all_keys() -> tuple[Key, ...]:
 
     found: dict[str, Key] = {}
     for entry in PANES:
-        if find_spec(entry.where.partition(":")[0]) is None:
-            continue
         module = import_module(entry.where.partition(":")[0])
         for owner in _owners(module):
             found |= {key.id: key for key in _keys(owner, entry.name) if key.id not in found}

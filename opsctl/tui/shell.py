@@ -14,9 +14,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
+from textual.app import App, ScreenError
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.geometry import Size
+from textual.widget import MountError
 from textual.widgets import Input
 
 from opsctl.tui.terminal import Plainer, Terminal, gone, shows_ascii_only
@@ -350,6 +352,9 @@ class Shell(App[int], inherit_bindings=False):
 
     def _handle_exception(self, error: Exception) -> None:
         """A bug: the terminal is given back, and whoever opened the board says it in one line."""
+        if self._exit and isinstance(error, (MountError, NoMatches, ScreenError)):
+            self._close_messages_no_wait()  # it was told to leave while it opened: what it opens into is gone
+            return
         self._return_code = BUG
         if self._exception is None:
             self._exception = error

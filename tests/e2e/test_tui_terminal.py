@@ -52,7 +52,7 @@ def test_a_signal_leaves_a_sane_prompt(screen: Screen, number: signal.Signals, c
     screen.is_sane(code)
 
 
-@pytest.mark.parametrize("delay", [0.05, 0.15, 0.3, 0.5])
+@pytest.mark.parametrize("delay", [0.05, 0.15, 0.2, 0.25, 0.3, 0.5])
 def test_a_signal_while_it_opens_leaves_a_sane_prompt(screen: Screen, delay: float) -> None:
     """Before the first paint too."""
     process = screen.start([*OPSCTL, "tui"])
