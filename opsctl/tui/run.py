@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -93,12 +94,19 @@ def _opened(opened: Opened, options: Options) -> int:
         memory=opened.memory,
         recorder=opened.recorder,
     )
+    spare_the_loop()
     try:
         return run_app(app, mouse=options.mouse)
     finally:
         opened.feed.stop(CLOSE_SECONDS)
         for line in app.left(CLOSE_SECONDS):
             _say(line)
+
+
+def spare_the_loop() -> None:
+    """Nobody waits for a look through all objects, or for a thread that computes: both held a key up for 100 ms."""
+    gc.set_threshold(100_000, 20, 20)
+    sys.setswitchinterval(0.001)
 
 
 def _head(composition: Composition) -> Head:
