@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ def run_board(run: Frame, fault: str, seed: int, speed: float) -> None:
     from opsctl.tui.run import run as open_board
 
     options = board_options(run, BoardSettings(), line=command_line(run))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))  # nothing is left behind by a terminal that is closed early
     with (
         tempfile.TemporaryDirectory(prefix="opsctl-demo-") as folder,
         demo_world(fault, seed, FastClock(START), folder=Path(folder), speed=speed, say=run.say) as world,
