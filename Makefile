@@ -1,7 +1,7 @@
 # Every target says what it is for: `make help`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-tui demo-real test check soak bench servers promqltest wheel clean
+.PHONY: help demo demo-tui demo-real docs-tui test check soak bench servers promqltest wheel clean
 VENV := .venv
 BIN := $(VENV)/bin
 FAULT ?= promo-surge
@@ -32,6 +32,9 @@ check: $(VENV)/dev.stamp ## import contracts, mypy --strict, ruff
 	@$(BIN)/mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+docs-tui: $(VENV)/dev.stamp ## paint the pictures of docs/tui.md anew, from the demo
+	@$(BIN)/python -m tests.tui.pictures docs/tui
 
 soak: $(VENV)/dev.stamp ## kill runs, lose requests, fill disks: no page is lost, doubled or stuck: EPISODES=n SEED=n
 	@$(BIN)/python -m tests.soak --episodes '$(EPISODES)' --seed '$(SEED)'

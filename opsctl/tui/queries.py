@@ -145,6 +145,11 @@ class Queries:
             LOCAL, ("journal", key) if key is not None else object(), lambda: read(self._composition.journal())
         )
 
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._under_way)
+
     def use(self) -> Mapping[str, Use]:
         """What each backend was asked for details."""
         now = self._composition.clock.monotonic()

@@ -86,3 +86,14 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
     table = (ROOT / "docs/verdicts.md").read_text().split("## Exit codes")[1]
     named = {int(n) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.M) for n in row.split(",")}
     assert named == {int(code) for code in ExitCode}
+
+
+def test_the_board_s_keys_are_those_of_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """`opsctl tui --keys` is the table of docs/tui.md."""
+    from opsctl.cli.main import main
+
+    assert main(["tui", "--keys"]) == 0
+    printed = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
+    page = (ROOT / "docs" / "tui.md").read_text()
+    rows = re.findall(r"^\| ([^|`]+) \| `(.+?)` \| (.+?) \| `([^`]+)` \|$", page, re.M)
+    assert [[where, keys.replace("\\|", "|"), does, name] for where, keys, does, name in rows] == printed
