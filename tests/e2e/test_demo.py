@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,3 +60,52 @@ def test_a_wrong_fault_names_the_right_ones(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("opsctl: no fault promo: expected one of promo-surge,")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--tui"], "opsctl: the board needs a terminal"),
+        (["--speed", "10"], "opsctl: --speed needs --tui"),
+        (["--tui", "--live"], "opsctl: --live and --tui contradict each other"),
+        (["--tui", "--port", "9464"], "opsctl: --otlp, --elasticsearch and --port need --live"),
+    ],
+)
+def test_the_board_wants_a_terminal_and_flags_that_fit(argv: list[str], said: str, tmp_path: Path) -> None:
+    """One line, and nothing was started for it."""
+    done = demo(tmp_path, *argv)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_who_leaves_while_the_world_opens_leaves_nothing_behind(sent: signal.Signals, tmp_path: Path) -> None:
+    """A closed terminal, a kill and Ctrl-C during the first second: no folder, and no PagerDuty that nobody asks."""
+    (tmp_path / "tmp").mkdir()
+    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "TMPDIR": str(tmp_path / "tmp"), "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "opsctl", "demo", "--tui"]
+    process = subprocess.Popen(
+        command, env=env, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    try:
+        said, deadline = b"", time.monotonic() + 20
+        while b"waiting for its pages" not in said and time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.1)[0]:
+                said += os.read(ours, 4096)
+        assert b"computing 3 days of history" in said
+        process.send_signal(sent)
+        assert process.wait(20) == 128 + sent
+        assert list((tmp_path / "tmp").iterdir()) == []
+        assert str(tmp_path) not in _commands()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)
+        os.close(ours)
+
+
+def _commands() -> str:
+    """Every command line of this machine's processes."""
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
