@@ -366,8 +366,8 @@ class OpsctlApp(Hands):
     # -- leaving
 
     async def action_leave(self) -> None:
-        """Back; at the first screen, the end."""
-        if not await self._back(keep_time=False):
+        """Back; at the board, the end."""
+        if self.screen_name == PANES[0].name or not await self._back(keep_time=False):
             await self.action_quit()
 
     def left(self, seconds: float) -> tuple[str, ...]:

@@ -75,6 +75,18 @@ def test_escape_goes_back_to_the_screen_the_service_and_the_time_before(tmp_path
     play(tmp_path, what)
 
 
+def test_q_goes_back_and_at_the_board_it_ends_however_one_came_there(tmp_path: Path) -> None:
+    async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
+        await pilot.press("0", "q")
+        assert app.screen_name == "board"
+        await pilot.press("0", "1")
+        assert app.is_running
+        await pilot.press("q")
+        await until(lambda: not app.is_running, "it is over")
+
+    play(tmp_path, what)
+
+
 def test_capital_q_goes_back_and_keeps_the_time(tmp_path: Path) -> None:
     async def what(app: OpsctlApp, feed: HandFeed, pilot: Pilot[int]) -> None:
         await app.go("backends")
