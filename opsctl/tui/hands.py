@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opsctl.tui.shell import Shell
-from opsctl.tui.widgets.header import Hints
-from opsctl.tui.widgets.lines import Piece
+from opsctl.tui.widgets.header import Hint, Hints
 
 if TYPE_CHECKING:
     from opsctl.actions import Action, Done, ResumeRun, StartRun
     from opsctl.tui.pane import Pane
     from opsctl.tui.reporting import Feed
+
+_ALWAYS = frozenset({"app.help", "app.leader"})
+"""What is hinted at in any width: from there all else can be found."""
 
 
 class Hands(Shell):
@@ -84,9 +86,9 @@ class Hands(Shell):
         """The keys that do something here, from the bindings."""
         if not self.query(Hints):
             return
-        pieces: list[Piece] = []
+        hints = []
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if binding.show and active.enabled and binding.description:
-                pieces += [(f" {self.get_key_display(binding)}", "accent"), (f" {binding.description} ", "dim")]
-        self.query_one(Hints).show(tuple(pieces))
+                hints.append(Hint(self.get_key_display(binding), binding.description, binding.id in _ALWAYS))
+        self.query_one(Hints).show(tuple(hints))

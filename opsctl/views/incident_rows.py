@@ -31,8 +31,13 @@ def state_words(one: Incident) -> str:
 
 
 def ordered(incidents: Iterable[Incident]) -> list[Incident]:
-    """Open ones first, newest first."""
-    return sorted(incidents, key=lambda one: (one.resolved is not None, -one.opened.timestamp(), -one.episode))
+    """Open ones first, of them the pages; newest first."""
+
+    def place(one: Incident) -> tuple[bool, bool, float, int]:
+        over = one.resolved is not None
+        return over, not over and one.severity != "page", -one.opened.timestamp(), -one.episode
+
+    return sorted(incidents, key=place)
 
 
 @dataclass(frozen=True, slots=True)

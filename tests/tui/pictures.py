@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from opsctl.actions import Desk
 from opsctl.cli.demo_world import DemoWorld
 from opsctl.ports import Journal, Probe
 from opsctl.tui.app import OpsctlApp
@@ -35,7 +36,7 @@ SCREENS: Mapping[str, tuple[str, ...]] = {
     "service": ("2",),
     "alerts": ("3",),
     "incidents": ("4",),
-    "incident-acknowledge": ("4", "G", "x", "a"),
+    "incident-acknowledge": ("4", "x", "a"),
     "traces": ("T", "still", "enter"),
     "logs": ("d",),
     "runbooks": ("R",),
@@ -87,8 +88,7 @@ class StillQueries(Queries):
 def still_board(world: DemoWorld, theme: str) -> Iterator[OpsctlApp]:
     """The board on this world, as still as can be."""
     feed = StillFeed(world.composition.sibling())
-    desk = world.composition.desk()
-    desk.who = "ana"
+    desk = Desk(world.composition, who="ana")
     try:
         yield OpsctlApp(world.composition, feed, desk, Options(theme=theme), queries=StillQueries(world.composition))
     finally:

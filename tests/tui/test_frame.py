@@ -16,6 +16,7 @@ from opsctl.tui.app import OpsctlApp
 from opsctl.tui.focus import Window
 from opsctl.tui.queries import Queries
 from opsctl.tui.report import Trouble
+from opsctl.tui.widgets.header import Hint, fitting
 from tests.tui.hand import HandFeed, hand_app, screen_text, until
 from tests.tui.reports import AT, Maker, services
 
@@ -54,6 +55,16 @@ def test_a_live_window_that_is_shifted_back_stands_still_and_forward_again_is_li
 @pytest.mark.parametrize(("steps", "minutes"), [(1, 180), (-1, 30), (99, 10_080), (-99, 5)])
 def test_a_window_is_zoomed_within_its_lengths(steps: int, minutes: int) -> None:
     assert Window(timedelta(hours=1)).zoomed(steps).length == timedelta(minutes=minutes)
+
+
+# -- hints, pure
+
+
+def test_hints_are_whole_and_those_that_lead_to_all_else_stay_longest() -> None:
+    hints = [Hint("d", "logs"), Hint("T", "traces of it"), Hint("?", "keys", True), Hint("z", "x")]
+    assert fitting(hints, 200) == hints
+    assert [one.key for one in fitting(hints, 21)] == ["d", "?", "z"]
+    assert [one.key for one in fitting(hints, 9)] == ["?"]
 
 
 # -- going and coming back

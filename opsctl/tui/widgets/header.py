@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from rich.cells import cell_len
@@ -182,22 +182,49 @@ class Banner(Widget):
         return strip_of([(text, tone)], self.size.width, self.app.theme, self.rich_style)
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key and what it does; `always`: it is the last to be left out."""
+
+    key: str
+    does: str
+    always: bool = False
+
+    @property
+    def wide(self) -> int:
+        """Cells that it takes."""
+        return cell_len(clean(self.key)) + cell_len(clean(self.does)) + 3
+
+
+def fitting(hints: Sequence[Hint], width: int) -> list[Hint]:
+    """The whole ones that there is room for, in their order; those that are always there first of all."""
+    taken: set[int] = set()
+    for place in sorted(range(len(hints)), key=lambda place: not hints[place].always):
+        if sum(hints[one].wide for one in taken) + hints[place].wide <= width:
+            taken.add(place)
+    return [hint for place, hint in enumerate(hints) if place in taken]
+
+
 class Hints(Widget):
     """The last line: the keys that do something here."""
 
     def __init__(self) -> None:
         super().__init__(id="hints")
-        self._pieces: tuple[Piece, ...] = ()
+        self._hints: tuple[Hint, ...] = ()
 
-    def show(self, pieces: tuple[Piece, ...]) -> None:
+    def show(self, hints: tuple[Hint, ...]) -> None:
         """Other keys."""
-        if pieces != self._pieces:
-            self._pieces = pieces
+        if hints != self._hints:
+            self._hints = hints
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """As many as there is room for."""
-        return strip_of(self._pieces, self.size.width, self.app.theme, self.rich_style)
+        width = self.size.width
+        pieces: list[Piece] = []
+        for hint in fitting(self._hints, width):
+            pieces += [(f" {hint.key}", "accent"), (f" {hint.does} ", "dim")]
+        return strip_of(pieces, width, self.app.theme, self.rich_style)
 
 
 def strip_of(pieces: Iterable[Piece], width: int, theme: str, base: Style) -> Strip:
