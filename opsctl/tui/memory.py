@@ -5,6 +5,7 @@ Must never be taken for the present. What it needs is imported when it is used: 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LAST = "tui-last.jsonl"
 """In the state directory."""
+EVERY_SECONDS = 600.0
 
 
 class Memory:
@@ -26,18 +28,30 @@ class Memory:
 
     def __init__(self, folder: Path, head: Callable[[], Head]) -> None:
         self._path, self._of = folder / LAST, head
+        self._newest: Report | None = None  # that is not in the file yet
+        self._written = float("-inf")
 
     @cached_property
     def _head(self) -> Head:
         return self._of()
 
     def keep(self, report: Report) -> None:
-        """Leave it for the next session; where that cannot be, there is none."""
+        """Leave it for the next session, at most every ten minutes: of thousands of services it is ten megabytes."""
         if not report.live or report.old:
+            return
+        self._newest = report
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the newest one; where that cannot be, there is none."""
+        report, self._newest = self._newest, None
+        if report is None:
             return
         from opsctl.files.atomic import write_whole
         from opsctl.tui.session import head_line, report_line
 
+        self._written = time.monotonic()
         try:
             write_whole(self._path, head_line(self._head) + report_line(report, self._head), private=True)
         except OSError:

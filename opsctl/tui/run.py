@@ -99,6 +99,8 @@ def _opened(opened: Opened, options: Options) -> int:
         return run_app(app, mouse=options.mouse)
     finally:
         opened.feed.stop(CLOSE_SECONDS)
+        if opened.memory is not None:
+            opened.memory.leave()
         for line in app.left(CLOSE_SECONDS):
             _say(line)
 

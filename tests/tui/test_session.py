@@ -130,6 +130,19 @@ def test_the_last_report_is_recalled_as_an_old_one_of_the_same_context_only(tmp_
     assert Memory(tmp_path, lambda: HEAD).recall() is None
 
 
+def test_between_two_writings_the_newest_report_waits_until_somebody_leaves(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, lambda: HEAD)
+    memory.keep(MAKER.report(NAMES, 1))
+    memory.keep(MAKER.report(NAMES, 2))
+    first = memory.recall()
+    assert first is not None
+    assert first.number == 1
+    memory.leave()
+    last = memory.recall()
+    assert last is not None
+    assert last.number == 2
+
+
 def test_a_replayed_session_shows_its_reports_and_asks_nobody(tmp_path: Path) -> None:
     first, second = MAKER.report(NAMES, 1), MAKER.report(NAMES[:2], 2, AT + timedelta(minutes=1))
     file = tmp_path / "s"
