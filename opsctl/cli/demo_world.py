@@ -125,7 +125,7 @@ class DemoWorld(Stage):
         """`opsctl check --notify`, as cron runs it, on PagerDuty's clock as well."""
         from opsctl.errors import worst
         from opsctl.schedule import finish, heard, run_once
-        from opsctl.views.check import conditions
+        from opsctl.views.check import usual_conditions
 
         assert self.own is not None
         self._tell_time()
@@ -133,8 +133,7 @@ class DemoWorld(Stage):
         try:
             full = rules is None
             once = run_once(world, world.rules if rules is None else rules, full=full, notify=True)
-            verdicts, refused = once.report.verdicts, once.report.auth_failed
-            finish(world, once, worst(conditions(verdicts, auth_failed=refused, fail_on="page", on_unknown="fail")))
+            finish(world, once, worst(usual_conditions(once.report)))
             heard(world.journal, once)
         finally:
             self.own.renew()

@@ -15,7 +15,7 @@ from opsctl.cli.log_query import Flags, check_services
 from opsctl.cli.metric import finish, status
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
-from opsctl.core.signals import Absent, Failed, Measured, Reading
+from opsctl.core.signals import Absent, Failed, Reading, came
 from opsctl.insight.patterns import Pattern, mine, newer_than
 
 PAGE = 2_000  # lines at once: long ones must stay below the cap on a body
@@ -75,23 +75,13 @@ def _read(run: Frame, query: LogQuery, lines: int, seconds: float) -> _Read:
     while True:
         limit = min(PAGE, lines - len(records))
         reading = run.composition.logs.search(query, seconds, limit=limit, cursor=cursor)
-        page = _page(reading)
+        page = came(reading) or LogPage(())
         records += page.records
         cursor = page.cursor
         if first is None or isinstance(reading, Failed):
             first = reading
         if not cursor or isinstance(reading, Failed) or len(records) >= lines:
             return _Read(records, bool(cursor), first)
-
-
-def _page(reading: Reading[LogPage]) -> LogPage:
-    match reading:
-        case Measured():
-            return reading.data
-        case Failed(partial=page) if page is not None:
-            return page
-        case Absent() | Failed():
-            return LogPage(())
 
 
 def _write_table(run: Frame, shown: Sequence[Pattern], lines: int, form: str) -> None:

@@ -14,7 +14,7 @@ from opsctl.cli.log_query import check_services
 from opsctl.cli.metric import finish
 from opsctl.core.log_tail import Tail
 from opsctl.core.logs import LogPage, LogQuery, LogRecord
-from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.core.signals import Failed, Reading, Reason, came
 from opsctl.errors import UsageError
 from opsctl.render.text import clean
 
@@ -78,7 +78,7 @@ class _Following:
         now = self._run.composition.clock.now()
         query = msgspec.structs.replace(self._query, start=self._tail.start, end=now + AHEAD)
         for reading in self._pages(query):
-            page = self._page(reading)
+            page = came(reading)
             if page is None and isinstance(reading, Failed):
                 self._gone(reading)
                 return
@@ -93,14 +93,14 @@ class _Following:
         while True:
             reading = self._search(query, limit=PAGE, cursor=cursor, oldest_first=True)
             yield reading
-            page = self._page(reading)
+            page = came(reading)
             cursor = page.cursor if page is not None else ""
             if not cursor:
                 return
 
     def _records(self, reading: Reading[LogPage]) -> tuple[LogRecord, ...]:
         """What came; a failure without anything ends the command."""
-        page = self._page(reading)
+        page = came(reading)
         if page is None and isinstance(reading, Failed):
             finish(reading)
         return page.records if page is not None else ()
@@ -108,15 +108,6 @@ class _Following:
     def _search(self, query: LogQuery, *, limit: int, cursor: str = "", oldest_first: bool = False) -> Reading[LogPage]:
         logs = self._run.composition.logs
         return logs.search(query, self._timeout, limit=limit, cursor=cursor, oldest_first=oldest_first)
-
-    def _page(self, reading: Reading[LogPage]) -> LogPage | None:
-        match reading:
-            case Measured():
-                return reading.data
-            case Absent():
-                return None
-            case Failed():
-                return reading.partial
 
     def _show(self, records: Sequence[LogRecord]) -> None:
         if records:

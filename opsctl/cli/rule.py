@@ -75,7 +75,7 @@ def evaluate(
     """Evaluate one rule now and show what it was judged from; exits like `opsctl check`."""
     from opsctl.render.check import verdict_body
     from opsctl.schedule import run_once
-    from opsctl.views.check import conditions
+    from opsctl.views.check import usual_conditions
 
     run = frame()
     form = chosen_output(run, output, json)
@@ -84,7 +84,7 @@ def evaluate(
     now = composition.clock.now() - getattr(composition.context.offsets, rule.signal)
     when = past("--at", at, composition.clock.now()) if at is not None else now
     once = run_once(composition.world(), (rule,), full=False, notify=False, at=when)
-    held = conditions(once.report.verdicts, auth_failed=once.report.auth_failed, fail_on="page", on_unknown="fail")
+    held = usual_conditions(once.report)
     run.code = int(worst(held))
     if form == "json":
         write_json("rule/eval/v1", {"at": once.report.at, "verdict": verdict_body(once.report.verdicts[0])})

@@ -13,7 +13,7 @@ from opsctl.cli.selection import Services, select
 from opsctl.errors import ExitCode, worst
 
 if TYPE_CHECKING:
-    from opsctl.engine import CycleReport
+    pass
 
 
 def status(services: Services = None, at: At = None, output: Output = None, json: Json = False) -> None:
@@ -22,7 +22,7 @@ def status(services: Services = None, at: At = None, output: Output = None, json
     from opsctl.render.table import Column, write_rows
     from opsctl.render.text import clean
     from opsctl.schedule import run_once
-    from opsctl.views.check import conditions, service_lines
+    from opsctl.views.check import service_lines, usual_conditions
 
     run = frame()
     form = chosen_output(run, output, json)
@@ -31,12 +31,11 @@ def status(services: Services = None, at: At = None, output: Output = None, json
     world = composition.world()
     when = past("--at", at, composition.clock.now()) if at is not None else None
 
-    def found(report: CycleReport) -> frozenset[ExitCode]:
-        return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on="page", on_unknown="fail")
-
     full = len(rules) == len(composition.rules.rules)
-    once = run_once(world, rules, full=full, notify=False, at=when, ending=lambda report: worst(found(report)))
-    held = found(once.report)
+    once = run_once(
+        world, rules, full=full, notify=False, at=when, ending=lambda report: worst(usual_conditions(report))
+    )
+    held = usual_conditions(once.report)
     if once.action_failed:
         held |= {ExitCode.ACTION}
     run.code = int(worst(held))

@@ -13,7 +13,7 @@ from opsctl.cli.metric import finish, seconds, span, status
 from opsctl.cli.options import Json, Output, Since, Timeout, To, chosen_output, duration
 from opsctl.cli.pivots import pivot
 from opsctl.core.rules import State
-from opsctl.core.signals import Absent, Failed, Measured, Reading
+from opsctl.core.signals import Absent, Failed, Reading, came
 from opsctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def search(
     if query.min_duration and query.max_duration and query.max_duration < query.min_duration:
         raise UsageError("--max-duration is shorter than --min-duration")
     reading = run.composition.traces.search(query, seconds(run, timeout))
-    page = _kept(reading)
+    page = came(reading)
     traces = list(page.traces) if page else []
     truncated = page.truncated if page else False
     if isinstance(reading, Absent):
@@ -164,18 +164,8 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _kept(reading: Reading[Any]) -> Any:
-    match reading:
-        case Measured():
-            return reading.data
-        case Failed():
-            return reading.partial
-        case Absent():
-            return None
-
-
 def _whole(run: Frame, trace_id: str, reading: Reading[Trace]) -> Trace:
-    trace: Trace | None = _kept(reading)
+    trace: Trace | None = came(reading)
     if isinstance(reading, Absent):
         hint = "traces are kept for a time only, and only a part of all requests is"
         raise UsageError(f"{reading.backend} has no trace {trace_id}", hint=hint)

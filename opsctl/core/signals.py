@@ -106,3 +106,14 @@ class Failed(Generic[D]):
 
 
 Reading = Union[Measured[D], Absent, Failed[D]]
+
+
+def came(reading: Reading[D] | None) -> D | None:
+    """What came, whole or in part; None where nothing did, or nothing was asked yet."""
+    match reading:
+        case Measured():
+            return reading.data
+        case Failed():
+            return reading.partial
+        case Absent() | None:
+            return None

@@ -17,11 +17,10 @@ from opsctl.daemon.health import Standing
 from opsctl.daemon.journal_keeper import JournalKeeper
 from opsctl.daemon.log import Log
 from opsctl.daemon.metrics import Left, Numbers
-from opsctl.engine import CycleReport
 from opsctl.errors import ExitCode, OpsctlError, worst
 from opsctl.schedule import finish, heard, run_once
 from opsctl.sender import SendReport, drain
-from opsctl.views.check import Result, conditions, counts
+from opsctl.views.check import Result, counts, usual_conditions
 from opsctl.views.result import result_of, told
 
 if TYPE_CHECKING:
@@ -78,11 +77,10 @@ class WatchTurn:
     def _checked(self, composition: Composition, note: Callable[[Attributes], None]) -> tuple[Once, Result]:
         world = composition.world()
 
-        def found(report: CycleReport) -> frozenset[ExitCode]:
-            return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on="page", on_unknown="fail")
-
-        once = run_once(world, world.rules, full=True, notify=self._notify, ending=lambda report: worst(found(report)))
-        held = found(once.report)
+        once = run_once(
+            world, world.rules, full=True, notify=self._notify, ending=lambda report: worst(usual_conditions(report))
+        )
+        held = usual_conditions(once.report)
         if once.action_failed:
             held |= {ExitCode.ACTION}
         finish(world, once, worst(held))

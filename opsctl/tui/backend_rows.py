@@ -29,7 +29,6 @@ COLUMNS = (
     Column("good", "last good", right=True),
     Column("error", "error", grow=True, least=12),
 )
-SINKS = Column("sink", "sink")
 _UNDELIVERED = frozenset({"queued", "attempted", "dead", "never_delivered"})
 
 

@@ -5,23 +5,21 @@ It is the engine of `opsctl check` without --notify. Must never touch a widget, 
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from opsctl.app import Composition
 from opsctl.core.windows import grid_point
-from opsctl.engine import CycleReport
-from opsctl.errors import ExitCode, OpsctlError, worst
+from opsctl.errors import OpsctlError, worst
 from opsctl.files.secrets import hide
-from opsctl.loop import Waiter
 from opsctl.schedule import Once, run_once
+from opsctl.tui.feeding import Feeding
 from opsctl.tui.rates import RatesReader
 from opsctl.tui.report import News, Report, Trouble
 from opsctl.tui.reporting import Post
 from opsctl.views.alerts import alert_rows
 from opsctl.views.changes import changes_of
-from opsctl.views.check import conditions
+from opsctl.views.check import usual_conditions
 from opsctl.views.result import result_of
 
 LOOK_SECONDS = 1.0
@@ -33,42 +31,12 @@ RUNS = 50
 
 
 @dataclass
-class LiveFeed:
+class LiveFeed(Feeding):
     """Cycles of a composition that nothing else asks through."""
 
     composition: Composition
-    _waiter: Waiter = field(default_factory=Waiter)
-    _thread: threading.Thread | None = None
-    _stopping: bool = False
-    _at: datetime | None = None
-    _window: timedelta = timedelta(hours=1)
     _number: int = 0
-    _wanted: bool = True
     _rates: RatesReader = field(default_factory=RatesReader)
-
-    def start(self, post: Post) -> None:
-        """Begin with a cycle at once."""
-        self._thread = threading.Thread(target=self._run, args=(post,), daemon=True, name="feed")
-        self._thread.start()
-
-    def refresh(self) -> None:
-        """A cycle now."""
-        self._wanted = True
-        self._waiter.wake()
-
-    def look_at(self, at: datetime | None, window: timedelta) -> None:
-        """Evaluate at another time, or at each new minute again."""
-        if (at, window) == (self._at, self._window):
-            return
-        self._at, self._window = at, window
-        self.refresh()
-
-    def stop(self, seconds: float) -> None:
-        """End after the cycle that is under way."""
-        self._stopping = True
-        self._waiter.wake()
-        if self._thread is not None:
-            self._thread.join(seconds)
 
     def _run(self, post: Post) -> None:
         last: datetime | None = None
@@ -103,11 +71,8 @@ class LiveFeed:
         composition = self.composition
         world = composition.world()
 
-        def found(report: CycleReport) -> frozenset[ExitCode]:
-            return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on="page", on_unknown="fail")
-
-        once = run_once(world, world.rules, full=True, notify=False, at=at, ending=lambda r: worst(found(r)))
-        result = result_of(once, world, composition.context, found(once.report), live=at is None)
+        once = run_once(world, world.rules, full=True, notify=False, at=at, ending=lambda r: worst(usual_conditions(r)))
+        result = result_of(once, world, composition.context, usual_conditions(once.report), live=at is None)
         journal, now = composition.journal(), composition.clock.now()
         end = once.report.at
         rates = self._rates.read(composition, end - window, end)

@@ -15,7 +15,7 @@ import msgspec
 from opsctl.core.catalogue import Service
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import SEVERITIES, FieldMatcher, LogQuery, LogRecord, severity_of, words_of
-from opsctl.core.signals import Absent, Failed, Measured, Reading
+from opsctl.core.signals import Absent, Failed, Reading, came
 from opsctl.core.traces import Trace, is_trace_id
 from opsctl.insight.patterns import mine
 from opsctl.tui.focus import Focus, Window
@@ -115,7 +115,7 @@ async def question_of(asked: Asked, now: datetime, catalogue: Mapping[str, Servi
     if not asked.filter.trace_id:
         return Question(query, asked.window.live)
     reading = await ask.trace(asked.filter.trace_id)
-    trace = reading.data if isinstance(reading, Measured) else reading.partial if isinstance(reading, Failed) else None
+    trace = came(reading)
     if trace is None or not trace.spans:
         return _without(asked, query, reading)
     return _of_trace(asked, query, now, trace, reading)

@@ -14,7 +14,7 @@ from opsctl.core.logs import LogCounts, LogRecord, severity_of, words_of
 from opsctl.render.logs import cells, fitted
 from opsctl.render.text import clean
 from opsctl.tui.log_ring import Gap
-from opsctl.views.logs import one_line
+from opsctl.views.logs import bars, one_line
 
 Piece = tuple[str, str]
 CLIP = 4_096  # characters of a message that a list looks at
@@ -25,7 +25,6 @@ ERRORS = frozenset({"ERROR", "FATAL"})
 SEVERITY_WIDTH = 8
 _SERVICE_LEAST, _SERVICE_MOST = 8, 20
 _GAP = 2
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +211,7 @@ class Lane:
     @property
     def bars(self) -> str:
         """A bar for each step, to the scale of this lane; a step without a line is a dot."""
-        most = max(self.counts, default=0)
-        return "".join(_BARS[min(7, (count * 8 - 1) // most)] if count else "·" for count in self.counts)
+        return bars(self.counts)
 
 
 def lanes_of(counts: LogCounts, start: datetime, end: datetime, rows: int) -> tuple[Lane, ...]:

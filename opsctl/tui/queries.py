@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from opsctl.app import Composition
 from opsctl.core.frozen import dataclass as frozen
-from opsctl.core.logs import LogCounts, LogField, LogPage, LogQuery
+from opsctl.core.logs import LogCounts, LogPage, LogQuery
 from opsctl.core.signals import Failed, Matrix, Reading, Reason, Vector
 from opsctl.core.traces import Edge, Operation, Trace, TracePage
 from opsctl.errors import OpsctlError
@@ -110,10 +110,6 @@ class Queries:
         """Lines by time and fields."""
         key = ("log-counts", query, step, tuple(by))
         return await self._reading("logs", key, lambda c, t: c.logs.count(query, step, by, t))
-
-    async def log_fields(self) -> Reading[tuple[LogField, ...]]:
-        """The mapping."""
-        return await self._reading("logs", ("log-fields",), lambda c, t: c.logs.fields(t))
 
     async def instant(self, expression: str, at: datetime) -> Reading[Vector]:
         """PromQL at one time."""

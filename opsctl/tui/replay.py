@@ -5,11 +5,10 @@ Must never ask anybody: what was not asked in the session is a failed reading th
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +21,8 @@ from opsctl.errors import ConfigError, UsageError
 from opsctl.files.context import ContextSettings
 from opsctl.files.rules import RuleSet
 from opsctl.files.settings import Settings
-from opsctl.loop import Waiter
 from opsctl.ports import Clock, Journal, Probe
+from opsctl.tui.feeding import Feeding
 from opsctl.tui.queries import Queries
 from opsctl.tui.report import Report
 from opsctl.tui.reporting import Post
@@ -97,21 +96,11 @@ def composition_of(session: Session, clock: Clock, folder: Path) -> Composition:
 
 
 @dataclass
-class ReplayFeed:
+class ReplayFeed(Feeding):
     """The reports, each at its time; another time shows the report that was on then."""
 
     session: Session
     clock: ReplayClock
-    _waiter: Waiter = field(default_factory=Waiter)
-    _thread: threading.Thread | None = None
-    _stopping: bool = False
-    _at: datetime | None = None
-    _wanted: bool = True
-
-    def start(self, post: Post) -> None:
-        """Begin with the first."""
-        self._thread = threading.Thread(target=self._run, args=(post,), daemon=True, name="replay")
-        self._thread.start()
 
     def _run(self, post: Post) -> None:
         shown = -1
@@ -124,24 +113,6 @@ class ReplayFeed:
                 post(self.session.reports[place])
                 continue
             self._waiter.wait(_LOOK_SECONDS)
-
-    def refresh(self) -> None:
-        """The same again."""
-        self._wanted = True
-        self._waiter.wake()
-
-    def look_at(self, at: datetime | None, window: timedelta) -> None:
-        """Stand at a time, or go on."""
-        if at != self._at:
-            self._at = at
-            self.refresh()
-
-    def stop(self, seconds: float) -> None:
-        """End."""
-        self._stopping = True
-        self._waiter.wake()
-        if self._thread is not None:
-            self._thread.join(seconds)
 
 
 class ReplayQueries(Queries):

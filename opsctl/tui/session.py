@@ -17,7 +17,7 @@ import msgspec
 
 from opsctl.core.catalogue import Catalogue
 from opsctl.core.frozen import dataclass
-from opsctl.core.logs import LogCounts, LogField, LogPage
+from opsctl.core.logs import LogCounts, LogPage
 from opsctl.core.replay import Saved, saved_verdict
 from opsctl.core.rules import Verdict
 from opsctl.core.signals import Absent, Failed, Matrix, Measured, Reading, Reason, Vector
@@ -26,7 +26,6 @@ from opsctl.errors import ConfigError, ExitCode, worst
 from opsctl.files.evidence import evidence_tree, numbers_in, plain_tree, saved_of
 from opsctl.files.text import os_words
 from opsctl.ports import Incident
-from opsctl.ports.delivery import Moment
 from opsctl.ports.runbooks import RunbookRun
 from opsctl.tui.report import Rates, Report
 from opsctl.views.alerts import AlertRow
@@ -43,10 +42,8 @@ DATA: Mapping[str, Any] = {
     "dependencies": tuple[Edge, ...],
     "logs": LogPage,
     "log-counts": LogCounts,
-    "log-fields": tuple[LogField, ...],
     "instant": Vector,
     "range": Matrix,
-    "timeline": tuple[Moment, ...],
 }
 """What the answer to each kind of question is."""
 _TIMES = frozenset({"start", "end", "cursor", "at"})  # of a question: no two are asked at the same time

@@ -8,9 +8,6 @@ from __future__ import annotations
 from rich.style import Style
 from textual.theme import Theme
 
-from opsctl.core.rules import State
-
-TONE_OF = {State.OK: "ok", State.WARN: "warn", State.FAIL: "fail", State.UNKNOWN: "unknown"}
 _DARK = {
     "": "#d8d8d8",
     "ok": "#4cc9a6",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from opsctl.app import Composition
-from opsctl.core.signals import Absent, Measured, Reading
+from opsctl.core.signals import Absent, Measured, Reading, came
 from opsctl.core.traces import TracePage
 from opsctl.tui.queries import Queries
 from opsctl.tui.trace_filter import TraceFilter
-from opsctl.tui.trace_words import kept
 from opsctl.views.services import names_by_selector, trace_kind
 
 _NEAR = 5  # names that a hint has
@@ -20,12 +19,12 @@ async def hint_for(queries: Queries, reading: Reading[TracePage], name: str, wan
     if not isinstance(reading, Absent):
         return ""
     services = await queries.trace_services()
-    known = kept(services) or ()
+    known = came(services) or ()
     if isinstance(services, Measured) and name not in known and name.lower() not in known:
         return f"it has no spans of {name} at all; it has {_few(known)} (c chooses)"
     if not wanted.operation:
         return "a longer window ( - ) or another filter ( / ) may find some"
-    names = sorted({one.name for one in kept(await queries.operations(name)) or ()})
+    names = sorted({one.name for one in came(await queries.operations(name)) or ()})
     if names and wanted.operation not in names:
         return f"it has no operation {wanted.operation}; it has {_few(names)}"
     return "the operation is there, but not so, or not in this time"

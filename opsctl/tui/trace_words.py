@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from opsctl.core.logs import LogPage, LogQuery
-from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason
+from opsctl.core.signals import Absent, Failed, Measured, Reading, Reason, came
 from opsctl.core.traces import Span, Trace, TracePage
 from opsctl.core.windows import format_duration
 from opsctl.insight.critical_path import critical_path
@@ -69,7 +69,7 @@ def search_lines(
     reading: Reading[TracePage], *, what: str, when: str, order: str, hint: str = ""
 ) -> Iterator[Paragraph]:
     """What came of a search; `what` was looked for in `when`, `hint` is what is known where nothing fits."""
-    page = kept(reading)
+    page = came(reading)
     if isinstance(reading, Failed):
         glyph, tone = ("!", "warn") if page is not None and page.traces else ("✖", "fail")
         partial = "partial: " if page is not None else "no answer: "
@@ -151,13 +151,6 @@ def search_command(service: str, flags: Sequence[str], window: Window, limit: in
 
 def _typed(at: datetime) -> str:
     return at.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
-
-
-def kept(reading: Reading[Any]) -> Any:
-    """What came, whole or in part; None where nothing did."""
-    if isinstance(reading, Failed):
-        return reading.partial
-    return reading.data if isinstance(reading, Measured) else None
 
 
 def missing_lines(trace_id: str, reading: Reading[Trace]) -> Iterator[Paragraph]:
@@ -258,7 +251,7 @@ def log_paragraphs(reading: Reading[LogPage] | None, scope: str, *, utc: bool) -
         return
     if isinstance(reading, Failed):
         yield ((f"{'!' if reading.partial else '✖'} {reading.backend}: {reading.message}", "fail"),)
-    page = kept(reading)
+    page = came(reading)
     records = page.records if page is not None else ()
     if isinstance(reading, Absent) or (isinstance(reading, Measured) and not records):
         yield ((f"{reading.backend} has no line with the id of this {scope}, five minutes around", "dim"),)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from opsctl.core.alerts import Alert
 from opsctl.core.logs import LogPage
 from opsctl.core.rules import AlertingRule, Asked, State, Verdict, WindowEvidence, state_of
-from opsctl.core.signals import Failed, Measured, Reading
+from opsctl.core.signals import Failed, Reading, came
 from opsctl.core.slo import BurnRow, Slo
 from opsctl.core.traces import TracePage
 from opsctl.core.windows import format_duration
@@ -163,7 +162,7 @@ def pattern_lines(reading: Reading[LogPage] | None) -> list[Paragraph]:
     title = "top error patterns"
     if reading is None:
         return [((title, "head"), ("  …", "dim"))]
-    page = _kept(reading)
+    page = came(reading)
     if page is None or not page.records:
         return [((title, "head"), *_why_nothing(reading, "no error line in this window"))]
     head: list[Piece] = [(title, "head"), (f"  of the newest {len(page.records)} error lines", "dim")]
@@ -181,7 +180,7 @@ def operation_lines(reading: Reading[TracePage] | None, service: str) -> list[Pa
     title = "slowest operations"
     if reading is None:
         return [((title, "head"), ("  …", "dim"))]
-    page = _kept(reading)
+    page = came(reading)
     found = operations(page.traces, service) if page is not None else ()
     if page is None or not found:
         return [((title, "head"), *_why_nothing(reading, "no trace in this window"))]
@@ -205,15 +204,3 @@ def _why_nothing(reading: Reading[LogPage] | Reading[TracePage], nothing: str) -
     if isinstance(reading, Failed):
         return [(f"  not known: {reading.backend}: {reading.message}", "unknown")]
     return [(f"  {nothing}", "dim")]
-
-
-D = TypeVar("D")
-
-
-def _kept(reading: Reading[D]) -> D | None:
-    match reading:
-        case Measured():
-            return reading.data
-        case Failed():
-            return reading.partial
-    return None

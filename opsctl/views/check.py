@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsctl.core.alerts import Alert, AlertState
 from opsctl.core.frozen import dataclass
@@ -14,6 +14,9 @@ from opsctl.core.rules import Outcome, State, Verdict, state_of
 from opsctl.core.slo import Severity
 from opsctl.errors import ExitCode, worst
 from opsctl.views.words import GLYPHS, WORST_FIRST, rule_name, state_words
+
+if TYPE_CHECKING:
+    from opsctl.engine import CycleReport
 
 
 class Backend(Protocol):
@@ -190,6 +193,11 @@ def conditions(verdicts: Iterable[Verdict], *, auth_failed: bool, fail_on: str, 
     if auth_failed:
         held.add(ExitCode.AUTH)
     return frozenset(held)
+
+
+def usual_conditions(report: CycleReport) -> frozenset[ExitCode]:
+    """The conditions of a cycle as cron sees them: a page is a finding, and what is unknown is no pass."""
+    return conditions(report.verdicts, auth_failed=report.auth_failed, fail_on="page", on_unknown="fail")
 
 
 def judged_as(result: Result, verdict: Verdict) -> ExitCode:

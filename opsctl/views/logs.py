@@ -12,8 +12,8 @@ from typing import Any
 from opsctl.core.frozen import dataclass
 from opsctl.core.logs import LogCounts, LogRecord
 from opsctl.core.windows import format_duration
+from opsctl.views.sparkline import BARS
 
-_BARS = "▁▂▃▄▅▆▇█"
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 _ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
@@ -26,6 +26,12 @@ def step_for(start: datetime, end: datetime, columns: int) -> timedelta:
             return timedelta(seconds=step)
     days = -(-seconds // (86_400 * columns))
     return timedelta(days=days)
+
+
+def bars(counts: Sequence[int]) -> str:
+    """A bar for each count, to the scale of the highest; none at all is a dot."""
+    most = max(counts, default=0)
+    return "".join(BARS[min(7, (count * 8 - 1) // most)] if count else "·" for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,7 @@ class Histogram:
     @property
     def bars(self) -> str:
         """A bar for each step, from the least to the most; a step without a line is a dot."""
-        most = max(self.counts, default=0)
-        return "".join(_BARS[min(7, (count * 8 - 1) // most)] if count else "·" for count in self.counts)
+        return bars(self.counts)
 
 
 def histogram(counts: LogCounts, start: datetime, end: datetime) -> Histogram:

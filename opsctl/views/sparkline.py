@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -19,7 +19,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
         return " " * len(values)
     low, high = min(finite) / 2, max(finite) / 2  # halves: between the largest floats there is no distance
     span = (high - low) or 1.0
-    return "".join(_BARS[min(7, int((v / 2 - low) / span * 8))] if _finite(v) else " " for v in values)
+    return "".join(BARS[min(7, int((v / 2 - low) / span * 8))] if _finite(v) else " " for v in values)
 
 
 def _finite(value: float) -> bool:

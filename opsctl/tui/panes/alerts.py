@@ -13,7 +13,8 @@ from opsctl.core.routing import Routing
 from opsctl.tui.alert_lines import COLUMNS, SORTS, Shown, Values, active_of, alert_row, fact_lines, heading
 from opsctl.tui.focus import Focus
 from opsctl.tui.incident_offers import incident_offers, silence_offer
-from opsctl.tui.pane import Offer, Pane
+from opsctl.tui.pane import Offer
+from opsctl.tui.panes.sifted import SiftedPane
 from opsctl.tui.report import Report
 from opsctl.tui.widgets.grid import Grid, LazyRows, Row
 from opsctl.tui.widgets.lines import Lines
@@ -25,7 +26,7 @@ from opsctl.views.word_filter import parse_filter
 from opsctl.views.words import clock_time
 
 
-class Alerts(Pane):
+class Alerts(SiftedPane):
     """A row an alert; below, what the selected one was judged from and who is told of it."""
 
     BINDINGS: ClassVar[list[Any]] = [
@@ -34,9 +35,10 @@ class Alerts(Pane):
         Binding("z", "faults", "only firing", id="alerts.faults"),
         Binding("s", "sort(1)", "sort", show=False, id="alerts.sort"),
         Binding("S", "sort_backwards", "other way", show=False, id="alerts.sort-backwards"),
-        Binding("J,shift+down", "evidence(3)", "evidence down", show=False, id="alerts.evidence-down"),
-        Binding("K,shift+up", "evidence(-3)", "evidence up", show=False, id="alerts.evidence-up"),
+        Binding("J,shift+down", "below(3)", "evidence down", show=False, id="alerts.evidence-down"),
+        Binding("K,shift+up", "below(-3)", "evidence up", show=False, id="alerts.evidence-up"),
     ]
+    ORDERS = tuple(SORTS)
     DEFAULT_CSS = """
     Alerts #alerts-grid { height: 4; }
     Alerts #alerts-evidence { height: 1fr; }
@@ -47,7 +49,7 @@ class Alerts(Pane):
         self._found: list[ActiveAlert] = []
         self._shown: list[ActiveAlert] = []
         self._by_key: dict[str, ActiveAlert] = {}
-        self._how = Shown()
+        self._how: Shown = Shown()
         self._filter = ""
         self._values = Values()
         self._routing: Routing | None = None
@@ -129,10 +131,6 @@ class Alerts(Pane):
             prose.scroll_to(y=0, animate=False)
         self._evidence = (one.key, lines)
 
-    def on_resize(self) -> None:
-        """The table takes at most half."""
-        self._show()
-
     # -- the cursor and the focus
 
     def focus_on(self, focus: Focus) -> None:
@@ -194,26 +192,6 @@ class Alerts(Pane):
         self._look_at_service("traces")
 
     # -- filter and order
-
-    def action_faults(self) -> None:
-        """Only what fires, or everything."""
-        self._how = replace(self._how, faults=not self._how.faults)
-        self._show()
-
-    def action_sort(self, by: int) -> None:
-        """The next order."""
-        names = list(SORTS)
-        self._how = replace(self._how, sort=names[(names.index(self._how.sort) + by) % len(names)])
-        self._show()
-
-    def action_sort_backwards(self) -> None:
-        """The other way round."""
-        self._how = replace(self._how, backwards=not self._how.backwards)
-        self._show()
-
-    def action_evidence(self, rows: int) -> None:
-        """More of the evidence."""
-        self.query_one(Prose).scroll_relative(y=rows, animate=False)
 
     def filter_text(self) -> str | None:
         """The filter that is on."""

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.timer import Timer
 
 from opsctl.core.logs import LogPage
 from opsctl.core.signals import Reading
@@ -23,7 +22,6 @@ from opsctl.core.traces import TracePage
 from opsctl.tui import about
 from opsctl.tui.board_rows import cells, titles
 from opsctl.tui.focus import Focus
-from opsctl.tui.pane import Offer, Pane
 from opsctl.tui.report import Report
 from opsctl.tui.why import Paragraph, evidence, operation_lines, pattern_lines, reasons
 from opsctl.tui.widgets.grid import Column, Grid, LazyRows
@@ -48,7 +46,7 @@ class _Details:
     traces: Reading[TracePage] | None = None
 
 
-class Board(Pane):
+class Board(about.AboutService):
     """The first screen."""
 
     DEFAULT_CSS = """
@@ -78,7 +76,6 @@ class Board(Pane):
         )
         self._sort, self._reverse, self._trouble, self._filter = SORTS[0], False, False, ""
         self._open = True  # the lower part, where there is room
-        self._timer: Timer | None = None
         self._details: dict[Hashable, _Details] = {}
 
     def compose(self) -> ComposeResult:
@@ -253,34 +250,11 @@ class Board(Pane):
         if one is not None and report is not None and self._key(one) == key:
             self._paint(one, report)
 
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-
     def on_resize(self) -> None:
         """There may be room for more, or less."""
         self._explain()
 
     # -- keys
-
-    async def action_logs(self) -> None:
-        """Its error lines."""
-        if self.service:
-            await about.go_to_logs(self.ops, self.service)
-
-    async def action_traces(self) -> None:
-        """Its traces that failed."""
-        if self.service:
-            await about.go_to_traces(self.ops, self.service)
-
-    async def action_incident(self) -> None:
-        """Its incident."""
-        await about.go_to_incident(self.ops, self._row())
-
-    async def action_runbook(self) -> None:
-        """Its runbook."""
-        await about.go_to_runbook(self.ops, self._row())
 
     def action_trouble(self) -> None:
         """Only what is not OK, or all of it again."""
@@ -304,10 +278,6 @@ class Board(Pane):
 
     # -- what the app asks
 
-    def offers(self) -> Sequence[Offer]:
-        """About its incident."""
-        return about.offers_about(self._row())
-
     def filter_text(self) -> str | None:
         """Words of service, team and state."""
         return self._filter
@@ -329,8 +299,3 @@ class Board(Pane):
     def under_cursor(self) -> str:
         """The service."""
         return self.service
-
-    def link(self) -> str:
-        """The first link of the service."""
-        entry = self.ops.composition.catalogue.get(self.service)
-        return next(iter(entry.links.values()), "") if entry is not None else ""

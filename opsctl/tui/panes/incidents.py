@@ -35,7 +35,8 @@ from opsctl.tui.incident_lines import (
 )
 from opsctl.tui.incident_offers import incident_offers, silence_offer
 from opsctl.tui.incident_reading import read_incident, who_took
-from opsctl.tui.pane import Offer, Pane
+from opsctl.tui.pane import Offer
+from opsctl.tui.panes.sifted import SiftedPane
 from opsctl.tui.report import Report
 from opsctl.tui.widgets.choices import Choices, TabbedGrid
 from opsctl.tui.widgets.grid import LazyRows, Row
@@ -50,7 +51,7 @@ LOOK_SECONDS = 5.0
 """So often it is seen whether another look at the far side is due."""
 
 
-class Incidents(Pane):
+class Incidents(SiftedPane):
     """A row an incident; below, the tabs of the selected one."""
 
     BINDINGS: ClassVar[list[Any]] = [
@@ -66,6 +67,7 @@ class Incidents(Pane):
         Binding("J,shift+down", "below(3)", "lower half down", show=False, id="incidents.below-down"),
         Binding("K,shift+up", "below(-3)", "lower half up", show=False, id="incidents.below-up"),
     ]
+    ORDERS = tuple(SORTS)
     DEFAULT_CSS = """
     Incidents #incidents-grid { height: 4; }
     Incidents #incidents-below { height: 1fr; }
@@ -75,7 +77,7 @@ class Incidents(Pane):
         super().__init__(id=id)
         self._all: list[Incident] = []
         self._by_episode: dict[str, Incident] = {}
-        self._how = Shown()
+        self._how: Shown = Shown()
         self._glances = Glances()
         self._took: dict[int, tuple[Moment, ...]] = {}
         self._looked: dict[int, Looked] = {}
@@ -240,10 +242,6 @@ class Incidents(Pane):
             prose.scroll_to(y=0, animate=False)
         self._below = (place, lines)
 
-    def on_resize(self) -> None:
-        """The table takes at most half."""
-        self._show()
-
     # -- keys and mouse
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
@@ -317,26 +315,6 @@ class Incidents(Pane):
         self.query_one(Choices).choose(name)
         self._show_below()
         self._read()
-
-    def action_below(self, rows: int) -> None:
-        """More of the lower half."""
-        self.query_one(Prose).scroll_relative(y=rows, animate=False)
-
-    def action_faults(self) -> None:
-        """Only open ones, or everything."""
-        self._how = replace(self._how, faults=not self._how.faults)
-        self._show()
-
-    def action_sort(self, by: int) -> None:
-        """The next order."""
-        names = list(SORTS)
-        self._how = replace(self._how, sort=names[(names.index(self._how.sort) + by) % len(names)])
-        self._show()
-
-    def action_sort_backwards(self) -> None:
-        """The other way round."""
-        self._how = replace(self._how, backwards=not self._how.backwards)
-        self._show()
 
     def filter_text(self) -> str | None:
         """The filter that is on."""

@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.timer import Timer
 
 from opsctl.core.logs import LogPage
-from opsctl.core.signals import Failed, Measured, Reading
+from opsctl.core.signals import Reading, came
 from opsctl.core.traces import Edge
 from opsctl.tui import about
 from opsctl.tui.focus import Focus
-from opsctl.tui.pane import Offer, Pane
 from opsctl.tui.rates import step_of
 from opsctl.tui.report import Report
 from opsctl.tui.service_rows import (
@@ -79,7 +77,7 @@ class _Asked:
     lines: Reading[LogPage] | None = None
 
 
-class ServicePane(Pane):
+class ServicePane(about.AboutService):
     """The second screen."""
 
     DEFAULT_CSS = """
@@ -104,7 +102,6 @@ class ServicePane(Pane):
         super().__init__(id=id)
         self._report: Report | None = None
         self._standings: dict[str, Standing] = {}
-        self._timer: Timer | None = None
         self._key: Hashable = None  # of what is shown in `_asked`
         self._asked = _Asked()
         self._shown: Hashable = None
@@ -268,17 +265,15 @@ class ServicePane(Pane):
 
     def _show_asked(self, report: Report, name: str) -> None:
         asked, composition = self._asked, self.ops.composition
-        edges = _data(asked.edges)
-        found = neighbours(
-            composition.catalogue, name, self._standings, edges, _data(asked.traced) or (),
-            trace_kind(composition.context),
-        )  # fmt: skip
+        edges, traced = came(asked.edges), came(asked.traced)
+        kind = trace_kind(composition.context)
+        found = neighbours(composition.catalogue, name, self._standings, edges, traced or (), kind)
         rows = [GridRow(one.service, neighbour_cells(one), "stale" if report.old else "") for one in found]
         note = traces_note(asked.edges)
         if note:
             rows.append(GridRow("", ((("", ""),), ((f"~ {note}", "dim"),))))
         self._grid("around").show(_AROUND, rows)
-        page = _data(asked.lines)
+        page = came(asked.lines)
         records = page.records if page is not None else ()
         grid = self._grid("lines")
         grid.empty = lines_note(asked.lines)
@@ -289,11 +284,6 @@ class ServicePane(Pane):
                 lambda place: GridRow(records[place].id or str(place), line_cells(records[place], report.at)),
             ),
         )
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
 
     def on_resize(self) -> None:
         """Pictures, or lines of blocks."""
@@ -312,7 +302,7 @@ class ServicePane(Pane):
             if self._grid("around").key:
                 self.ops.look(service=self._grid("around").key)
         elif message.lines is self._grid("lines"):
-            page = _data(self._asked.lines)
+            page = came(self._asked.lines)
             trace = page.records[message.lines.cursor].trace_id if page is not None else ""
             if trace:
                 await self.ops.go("traces", trace_id=trace, span_id="", subtree=False)
@@ -321,29 +311,7 @@ class ServicePane(Pane):
         elif message.lines is self._grid("rules"):
             await self.ops.go("alerts", service=self.service, rule_uid=self._grid("rules").key)
 
-    async def action_logs(self) -> None:
-        """Its error lines."""
-        if self.service:
-            await about.go_to_logs(self.ops, self.service)
-
-    async def action_traces(self) -> None:
-        """Its traces that failed."""
-        if self.service:
-            await about.go_to_traces(self.ops, self.service)
-
-    async def action_incident(self) -> None:
-        """Its incident."""
-        await about.go_to_incident(self.ops, self._row())
-
-    async def action_runbook(self) -> None:
-        """Its runbook."""
-        await about.go_to_runbook(self.ops, self._row())
-
     # -- what the app asks
-
-    def offers(self) -> Sequence[Offer]:
-        """About its incident."""
-        return about.offers_about(self._row())
 
     def command(self) -> tuple[str, ...]:
         """The same in a terminal."""
@@ -359,17 +327,12 @@ class ServicePane(Pane):
     def under_cursor(self) -> str:
         """What the focused part's cursor is on: a dependency, a line, a rule; else the service."""
         focused = self.app.focused
-        page = _data(self._asked.lines)
+        page = came(self._asked.lines)
         if focused is self._grid("lines") and page is not None and page.records:
             return str(page.records[self._grid("lines").cursor].message)
         if focused is self._grid("around") and self._grid("around").key:
             return self._grid("around").key
         return self.service
-
-    def link(self) -> str:
-        """Its first link."""
-        entry = self.ops.composition.catalogue.get(self.service)
-        return next(iter(entry.links.values()), "") if entry is not None else ""
 
 
 def _tone(figure: Figure) -> str:
@@ -378,12 +341,3 @@ def _tone(figure: Figure) -> str:
 
 def _dimmed(lines: Sequence[Paragraph]) -> list[Paragraph]:
     return [tuple((text, "stale") for text, _ in line) for line in lines]
-
-
-def _data(reading: Reading[Any] | None) -> Any:
-    match reading:
-        case Measured():
-            return reading.data
-        case Failed():
-            return reading.partial
-    return None

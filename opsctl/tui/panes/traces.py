@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from opsctl.core.signals import Failed, Reading, Reason
+from opsctl.core.signals import Failed, Reading, Reason, came
 from opsctl.core.traces import Trace, TracePage, trace_id_of
 from opsctl.files.secrets import hide
 from opsctl.render.text import clean, shortened
@@ -25,7 +25,6 @@ from opsctl.tui.trace_hints import hint_for, our_names
 from opsctl.tui.trace_words import (
     SORTS,
     between,
-    kept,
     search_command,
     search_lines,
     services_lines,
@@ -138,7 +137,8 @@ class Traces(Pane):
         if self.mode != "services":
             return
         self._unanswered = isinstance(reading, Failed)
-        names = our_names(self.ops.composition, kept(reading) or ())
+        known = came(reading)
+        names = our_names(self.ops.composition, known or ())
         shown = [name for name in names if self._service_words in name.lower()]
         self.grid.empty = ""
         self.grid.show_services(shown)
@@ -192,7 +192,7 @@ class Traces(Pane):
         if asked != self._asked:
             return
         self._reading, self._hint = reading, hint
-        page: TracePage | None = kept(reading)
+        page: TracePage | None = came(reading)
         if not isinstance(reading, Failed) or page is not None or self._when is None or self._page is None:
             self._page, self._when = page, (start, end)
         await self._show()
@@ -242,7 +242,7 @@ class Traces(Pane):
 
     async def _load(self, trace_id: str, span_id: str) -> None:
         reading = await self.ops.queries.trace(trace_id)
-        trace: Trace | None = kept(reading)
+        trace: Trace | None = came(reading)
         if self.view.trace_id != trace_id:
             return
         if trace is None:
